@@ -1,0 +1,1 @@
+"""What the notebooks import once they have taught it, or what is not their lesson."""
