@@ -1,6 +1,7 @@
 """The one training loop of the series. `train_epoch` is taught in 01_autoencoder; `fit` adds what is not
 the lesson: progress, history, checkpoint, and errors that say where."""
 
+import math
 import sys
 from collections import Counter
 from typing import NamedTuple
@@ -24,7 +25,7 @@ def train_epoch(model, loss_fn, images, optimizers, batch_size=128, schedulers=(
     totals = Counter()
     for step, x in enumerate(batches(images, batch_size), start=1):
         loss, terms = loss_fn(model, x)  # nats per image
-        check_finite(loss, terms, step)
+        check_loss(loss, terms, step)
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
@@ -66,7 +67,10 @@ def fit(
     history = History({}, {})
     bar = tqdm(range(epochs), desc=title, leave=False, file=sys.stdout)
     for _ in bar:
-        record(history.train, train_epoch(model, loss_fn, train, optimizers, batch_size, schedulers, max_grad_norm))
+        record(
+            history.train,
+            train_epoch(model, loss_fn, train, optimizers, batch_size, schedulers, max_grad_norm),
+        )
         if test is not None:
             record(history.test, evaluate(model, loss_fn, test))
         bar.set_postfix(loss=f"{history.train['loss'][-1]:.1f}")
@@ -79,10 +83,15 @@ def record(terms, means):
         terms.setdefault(name, []).append(value)
 
 
-def check_finite(loss, terms, step):
-    """Raise FloatingPointError, naming the step and the terms, where the loss is not finite."""
+def check_loss(loss, terms, step):
+    """Raise ValueError where a term is not one number, FloatingPointError where the loss is not finite."""
+    for name, value in {"loss": loss, **terms}.items():
+        if torch.as_tensor(value).ndim != 0:
+            raise ValueError(
+                f"{name} has the shape {tuple(value.shape)}; expected one number: take its .mean()"
+            )
     if not torch.isfinite(loss):
-        bad = [name for name, value in terms.items() if not torch.isfinite(value)]
+        bad = [name for name, value in terms.items() if not math.isfinite(value)]
         raise FloatingPointError(f"step {step}: not finite: {', '.join(['loss', *bad])}")
 
 
