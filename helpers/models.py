@@ -1,5 +1,10 @@
-"""The networks of the series. Taught in 01_autoencoder (`mlp`, `Autoencoder`)."""
+"""The networks of the series.
 
+Taught in 01_autoencoder (`mlp`, `Autoencoder`),
+02_variational_inference (`reparameterize`, `LinearVAE`).
+"""
+
+import torch
 from torch import nn
 
 
@@ -28,3 +33,38 @@ class Autoencoder(nn.Module):
 
     def forward(self, x):
         return self.decode(self.encode(x))  # x_logits (B, 1, 28, 28)
+
+
+def reparameterize(mu, logvar):
+    """Draw z ~ N(mu, diag σ²) as mu + σε, fresh noise at every call: (B, D), logvar = log σ² → z (B, D).
+
+    Gradients reach mu and logvar, because the noise does not depend on them. Kingma & Welling 2014, §2.4.
+    """
+    return mu + (0.5 * logvar).exp() * torch.randn_like(mu)
+
+
+class LinearVAE(nn.Module):
+    """z ~ N(0, I), x ~ N(Wz + b, σ²I): at its optimum, probabilistic PCA. Lucas et al. 2019, §4.
+
+    logvar_x = log σ² is one learned number; q(z|x) has a linear mean and one variance for each latent,
+    the same for every x. x (B, data_dim), z (B, latent_dim).
+    """
+
+    def __init__(self, data_dim, latent_dim):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.encoder = nn.Linear(data_dim, latent_dim)
+        self.logvar_z = nn.Parameter(torch.zeros(latent_dim))
+        self.decoder = nn.Linear(latent_dim, data_dim)
+        self.logvar_x = nn.Parameter(torch.zeros(()))
+
+    def encode(self, x):
+        mu = self.encoder(x)
+        return mu, self.logvar_z.expand_as(mu)  # mu, logvar (B, latent_dim)
+
+    def decode(self, z):
+        return self.decoder(z)  # x_mean (B, data_dim)
+
+    def forward(self, x):
+        mu, logvar = self.encode(x)
+        return self.decode(reparameterize(mu, logvar)), mu, logvar
