@@ -1,12 +1,16 @@
 """Losses in nats per image: summed over pixels and latents, averaged over the batch.
 
 Taught in 01_autoencoder (`squared_error`, `reconstruction_loss`),
-02_variational_inference (`kl_to_standard_normal`, `gaussian_nll`).
+02_variational_inference (`kl_to_standard_normal`, `gaussian_nll`),
+03_vae (`bernoulli_nll`, `negative_elbo`, `log_weight`, `importance_weighted_nll`).
 """
 
 import math
 
 import torch
+from torch.nn import functional as F
+
+from helpers.models import reparameterize
 
 
 def squared_error(x, x_mean):
@@ -43,3 +47,48 @@ def gaussian_nll(x, x_mean, logvar):
         raise ValueError(f"x_mean is {tuple(x_mean.shape)}, x {tuple(x.shape)}: decode to the shape of x")
     logvar = torch.as_tensor(logvar)
     return 0.5 * (math.log(2 * math.pi) + logvar + (x - x_mean) ** 2 / logvar.exp()).flatten(1).sum(dim=1)
+
+
+def bernoulli_nll(x, x_logits):
+    """−log p(x|z) of each image whose pixels are independent coins with logits x_logits: → (B,), nats.
+
+    Both (B, ...). Raises ValueError where the shapes differ or a pixel of x is outside [0, 1].
+    """
+    if x.shape != x_logits.shape:
+        raise ValueError(f"x_logits is {tuple(x_logits.shape)}, x {tuple(x.shape)}: decode to the shape of x")
+    if not (x.min() >= 0 and x.max() <= 1):
+        raise ValueError(f"x has pixels from {x.min():.3g} to {x.max():.3g}; expected [0, 1]: rescale x")
+    return F.binary_cross_entropy_with_logits(x_logits, x, reduction="none").flatten(1).sum(dim=1)
+
+
+def negative_elbo(model, x, beta=1.0, nll=bernoulli_nll):
+    """−ELBO of a batch x with one draw of z per image: → loss, terms, nats per image.
+
+    `nll(x, decoder's output)` is −log p(x|z) of each image. Kingma & Welling 2014, eq. 10; β: Higgins 2017.
+    """
+    x_out, mu, logvar = model(x)
+    reconstruction = nll(x, x_out).mean()
+    kl = kl_to_standard_normal(mu, logvar).mean()
+    return reconstruction + beta * kl, {"nll": reconstruction.detach(), "kl": kl.detach()}
+
+
+def log_weight(model, x, nll=bernoulli_nll):
+    """log w = log p(x|z) + log p(z) − log q(z|x) for one draw z ~ q(z|x) per image: → (B,), nats."""
+    mu, logvar = model.encode(x)
+    z = reparameterize(mu, logvar)
+    log_q = -gaussian_nll(z, mu, logvar)
+    log_prior = -gaussian_nll(z, torch.zeros_like(z), 0.0)
+    return log_prior - log_q - nll(x, model.decode(z))
+
+
+@torch.no_grad()
+def importance_weighted_nll(model, x, k, nll=bernoulli_nll):
+    """−log p(x) of each image from above, −log (1/k) Σ w with k draws per image: x (B, ...) → (B,), nats.
+
+    One draw at a time is decoded, so memory does not grow with k. Raises ValueError where k < 1.
+    Burda, Grosse & Salakhutdinov 2016, eq. 8.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}; expected at least one draw per image")
+    log_w = torch.stack([log_weight(model, x, nll) for _ in range(k)])  # (k, B)
+    return math.log(k) - log_w.logsumexp(dim=0)

@@ -1,7 +1,8 @@
 """The networks of the series.
 
 Taught in 01_autoencoder (`mlp`, `Autoencoder`),
-02_variational_inference (`reparameterize`, `LinearVAE`).
+02_variational_inference (`reparameterize`, `LinearVAE`),
+03_vae (`VAE`).
 """
 
 import torch
@@ -64,6 +65,34 @@ class LinearVAE(nn.Module):
 
     def decode(self, z):
         return self.decoder(z)  # x_mean (B, data_dim)
+
+    def forward(self, x):
+        mu, logvar = self.encode(x)
+        return self.decode(reparameterize(mu, logvar)), mu, logvar
+
+
+class VAE(nn.Module):
+    """A VAE of images (B, 1, 28, 28): the encoder gives mu and logvar, the decoder logits.
+
+    Raises ValueError where the images or z have another shape. Kingma & Welling 2014, appendix C.
+    """
+
+    def __init__(self, latent_dim=20, hidden=(128, 64), activation=nn.ReLU):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.encoder = mlp(784, *hidden, 2 * latent_dim, activation=activation)
+        self.decoder = mlp(latent_dim, *reversed(hidden), 784, activation=activation)
+
+    def encode(self, x):
+        if x.shape[1:] != (1, 28, 28):
+            raise ValueError(f"x has the shape {tuple(x.shape)}; expected images (B, 1, 28, 28)")
+        mu, logvar = self.encoder(x.flatten(1)).chunk(2, dim=1)
+        return mu, logvar  # each (B, latent_dim)
+
+    def decode(self, z):
+        if z.shape[1:] != (self.latent_dim,):
+            raise ValueError(f"z has the shape {tuple(z.shape)}; expected (B, {self.latent_dim})")
+        return self.decoder(z).view(-1, 1, 28, 28)  # x_logits (B, 1, 28, 28)
 
     def forward(self, x):
         mu, logvar = self.encode(x)
