@@ -1,0 +1,105 @@
+"""Probabilistic PCA and the linear β-VAE in closed form: answers that need no training.
+
+Used in 02_variational_inference.
+
+The model is z ~ N(0, I), x ~ N(Wz + b, σ²I) with `latent_dim` latents; `variance` is σ². `eigenvalues` (d,)
+are those of the data's covariance (divided by N), in any order. All answers but that of
+`linear_log_likelihood` are at the model's optimum, and all are in nats per data point.
+
+Sources: Tipping & Bishop, Probabilistic Principal Component Analysis, JRSS B 61(3), 1999; Lucas, Tucker,
+Grosse & Norouzi, Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse, NeurIPS 2019.
+"""
+
+import math
+
+import torch
+
+
+def linear_log_likelihood(x, weight, bias, variance):
+    """log N(x; bias, WWᵀ + σ²I), the evidence of any linear model: x (B, d), weight (d, D), bias (d,) → (B,).
+
+    Tipping & Bishop 1999, §3.1. Raises ValueError where shapes do not fit or the variance is not positive.
+    """
+    if x.ndim != 2 or weight.ndim != 2 or weight.shape[0] != x.shape[1]:
+        raise ValueError(f"x is {tuple(x.shape)}, weight {tuple(weight.shape)}; expected (B, d) and (d, D)")
+    _check_positive(variance=variance)
+    covariance = weight @ weight.T + variance * torch.eye(len(weight), dtype=x.dtype, device=x.device)
+    return torch.distributions.MultivariateNormal(bias, covariance).log_prob(x)
+
+
+def ppca_log_likelihood(eigenvalues, latent_dim, variance):
+    """The largest mean log-likelihood that pPCA with a fixed σ² can reach: a 0-dim tensor.
+
+    −½[d ln 2π + Σ_active(ln λ + 1) + Σ_inactive(ln σ² + λ/σ²)], a latent being active where λ > σ².
+    Tipping & Bishop 1999, equation 8 with σ² held fixed. Raises ValueError for bad arguments.
+    """
+    eigenvalues = _sorted(eigenvalues, latent_dim)
+    _check_positive(variance=variance)
+    active = _active(eigenvalues, latent_dim, variance)
+    terms = torch.where(active, eigenvalues.log() + 1, math.log(variance) + eigenvalues / variance)
+    return -0.5 * (len(eigenvalues) * math.log(2 * math.pi) + terms.sum())
+
+
+def linear_vae_kl(eigenvalues, latent_dim, variance, beta=1.0):
+    """The mean KL of each latent, largest first: ½ ln(λ/(βσ²)) where λ > βσ², else 0: → (latent_dim,).
+
+    This is reverse water-filling with the water at βσ². Lucas et al. 2019, §4, with σ² → βσ² in the encoder.
+    Raises ValueError for bad arguments.
+    """
+    eigenvalues = _sorted(eigenvalues, latent_dim)
+    _check_positive(variance=variance, beta=beta)
+    return 0.5 * (eigenvalues[:latent_dim] / (beta * variance)).log().clamp(min=0)
+
+
+def linear_vae_distortion(eigenvalues, latent_dim, variance, beta=1.0):
+    """E‖x − x̂‖² with x̂ decoded from a sampled z: βσ² for each active latent, λ for each other direction.
+
+    A 0-dim tensor, in squared units of x. Same sources and errors as `linear_vae_kl`.
+    """
+    eigenvalues = _sorted(eigenvalues, latent_dim)
+    _check_positive(variance=variance, beta=beta)
+    water = torch.full_like(eigenvalues, beta * variance)
+    return torch.where(_active(eigenvalues, latent_dim, beta * variance), water, eigenvalues).sum()
+
+
+def linear_vae_loss(eigenvalues, latent_dim, variance, beta=1.0):
+    """The smallest −E log p(x|z) + β·KL that a linear VAE can reach: a 0-dim tensor.
+
+    At β = 1 it is −`ppca_log_likelihood`: the bound is tight. Same sources and errors as `linear_vae_kl`.
+    """
+    distortion = linear_vae_distortion(eigenvalues, latent_dim, variance, beta)
+    nll = 0.5 * (len(eigenvalues) * math.log(2 * math.pi * variance) + distortion / variance)
+    return nll + beta * linear_vae_kl(eigenvalues, latent_dim, variance, beta).sum()
+
+
+def linear_vae_variance(eigenvalues, latent_dim, beta=1.0):
+    """The σ² that a linear VAE learns: at β = 1 the mean of the discarded eigenvalues. Returns a float.
+
+    With n active latents the loss is stationary at σ² = Σ_discarded λ/(d − βn). Of these candidates, one for
+    each n, it is the one with the smallest loss. Tipping & Bishop 1999, equation 8, for β = 1. Raises
+    ValueError for bad arguments, and where latent_dim = d leaves nothing to discard.
+    """
+    eigenvalues = _sorted(eigenvalues, latent_dim)
+    _check_positive(beta=beta, discarded=eigenvalues[latent_dim:].sum())
+    degrees = [(n, len(eigenvalues) - beta * n) for n in range(latent_dim + 1)]
+    candidates = [float(eigenvalues[n:].sum()) / left for n, left in degrees if left > 0]
+    return min(candidates, key=lambda variance: linear_vae_loss(eigenvalues, latent_dim, variance, beta))
+
+
+def _active(eigenvalues, latent_dim, water):
+    return (eigenvalues > water) & (torch.arange(len(eigenvalues), device=eigenvalues.device) < latent_dim)
+
+
+def _sorted(eigenvalues, latent_dim):
+    eigenvalues = torch.as_tensor(eigenvalues)
+    if eigenvalues.ndim != 1 or not (eigenvalues > 0).all():
+        raise ValueError(f"eigenvalues is {eigenvalues}; expected a tensor (d,) of positive numbers")
+    if not 1 <= latent_dim <= len(eigenvalues):
+        raise ValueError(f"latent_dim is {latent_dim}; expected 1 to {len(eigenvalues)}, one an eigenvalue")
+    return eigenvalues.sort(descending=True).values
+
+
+def _check_positive(**arguments):
+    for name, value in arguments.items():
+        if not value > 0:
+            raise ValueError(f"{name} is {value}; expected a positive number")
