@@ -1,20 +1,26 @@
 """The one training loop of the series. `train_epoch` is taught in 01_autoencoder; `fit` adds what is not
-the lesson: progress, history, checkpoint, and errors that say where."""
+the lesson: progress, history, a checkpoint, and errors that say where and what to do."""
 
 import math
 import sys
+import time
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
+from helpers import checkpoint as checkpoints
 from helpers.data import batches
 
 
 class History(NamedTuple):
-    """The mean of each term after each epoch, in nats per image: `history.test["loss"][-1]`."""
+    """The mean of each term after each epoch, in nats per image: `history.test["loss"][-1]`.
+
+    A train term is the mean over the epoch, while the model was learning; a test term is measured at its end.
+    """
 
     train: dict[str, list[float]]
     test: dict[str, list[float]]
@@ -42,10 +48,13 @@ def train_epoch(model, loss_fn, images, optimizers, batch_size=128, schedulers=(
 @torch.no_grad()
 def evaluate(model, loss_fn, images, batch_size=1000):
     """Mean of each term over `images`, in nats per image, without training."""
-    totals = Counter()
-    for x in batches(images, batch_size, shuffle=False):
-        loss, terms = loss_fn(model, x)
-        add_terms(totals, loss, terms, x)
+    totals, training = Counter(), model.training
+    model.eval()
+    try:
+        for x in batches(images, batch_size, shuffle=False):
+            add_terms(totals, *loss_fn(model, x), x)
+    finally:
+        model.train(training)
     return mean_terms(totals)
 
 
@@ -63,44 +72,104 @@ def fit(
     checkpoint=None,
     title="fit",
 ):
-    """FIRST DRAFT (checkpoint, Ctrl-C and errors are being written). Train for `epochs`; return a `History`."""
-    history = History({}, {})
-    bar = tqdm(range(epochs), desc=title, leave=False, file=sys.stdout)
-    for _ in bar:
-        record(
-            history.train,
-            train_epoch(model, loss_fn, train, optimizers, batch_size, schedulers, max_grad_norm),
-        )
-        if test is not None:
-            record(history.test, evaluate(model, loss_fn, test))
-        bar.set_postfix(loss=f"{history.train['loss'][-1]:.1f}")
-    print(f"{title}: {epochs} epochs, train loss {history.train['loss'][-1]:.2f}")
+    """Train until `epochs` epochs are done, print one line and return the `History`.
+
+    `loss_fn(model, x)` gives the loss and a dict of terms, each one number. Schedulers step once a batch.
+    `checkpoint` names a file, written after each epoch, from which a later call goes on with the very
+    numbers of an uninterrupted run. It knows its model, optimisers, schedulers and sizes, but not the loss,
+    the data and the seed: give each of those its own file. Ctrl-C keeps what was trained so far.
+    Raises ValueError for a bad argument or a checkpoint of another run, and FloatingPointError where the
+    loss is not finite; the parameters are then as they were before that step.
+    """
+    check_arguments(model, train, optimizers, schedulers, epochs)
+    history, note, start = History({}, {}), "", time.perf_counter()
+    if checkpoint is not None:
+        sizes = {"train images": count(train), "test images": 0 if test is None else count(test)}
+        run = (model, optimizers, schedulers)
+        settings = checkpoints.describe(*run, **sizes, batch_size=batch_size, max_grad_norm=max_grad_norm)
+        if Path(checkpoint).exists():
+            history = History(**checkpoints.load(checkpoint, *run, settings, epochs))
+            note = f" · {epochs_in(history)} epochs from {checkpoint}"
+    done = epochs_in(history)
+    try:
+        with tqdm(range(done, epochs), title, epochs, leave=False, file=sys.stdout, initial=done) as bar:
+            for _ in bar:
+                means = train_epoch(model, loss_fn, train, optimizers, batch_size, schedulers, max_grad_norm)
+                test_means = {} if test is None else evaluate(model, loss_fn, test)
+                record(history.train, means)
+                record(history.test, test_means)
+                if checkpoint is not None:
+                    checkpoints.save(checkpoint, *run, settings, history._asdict())
+                bar.set_postfix({name: f"{value:.1f}" for name, value in (test_means or means).items()})
+    except FloatingPointError as error:
+        where = f"{title}: epoch {epochs_in(history) + 1}"
+        raise FloatingPointError(f"{where}, {error}. {advice(model)}") from None
+    except KeyboardInterrupt:
+        note += f" · stopped by hand in epoch {epochs_in(history) + 1} of {epochs}"
+    losses = [f" · {name} loss {terms['loss'][-1]:.2f}" for name, terms in history._asdict().items() if terms]
+    seconds = time.perf_counter() - start
+    print(f"{title}: {epochs_in(history)} epochs, {seconds:.0f} s{''.join(losses)}{note}")
     return history
 
 
-def record(terms, means):
-    for name, value in means.items():
-        terms.setdefault(name, []).append(value)
+def check_arguments(model, train, optimizers, schedulers, epochs):
+    """Raise ValueError where `fit` was given something that it cannot train with."""
+    for name, value in {"optimizers": optimizers, "schedulers": schedulers}.items():
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"{name} is one {type(value).__name__}; expected a list: write {name}=[...]")
+    if not optimizers:
+        raise ValueError("optimizers is empty: nothing would be trained; give at least one")
+    mine = set(model.parameters())
+    for i, optimizer in enumerate(optimizers):
+        if mine.isdisjoint(p for group in optimizer.param_groups for p in group["params"]):
+            kind = type(optimizer).__name__
+            raise ValueError(f"optimizers[{i}] ({kind}) owns no parameter of this model; make it anew for it")
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs is {epochs!r}; expected a whole number, 1 or more")
+    if count(train) == 0:
+        raise ValueError("train holds no images; expected at least one")
 
 
 def check_loss(loss, terms, step):
     """Raise ValueError where a term is not one number, FloatingPointError where the loss is not finite."""
     for name, value in {"loss": loss, **terms}.items():
-        if torch.as_tensor(value).ndim != 0:
-            raise ValueError(
-                f"{name} has the shape {tuple(value.shape)}; expected one number: take its .mean()"
-            )
+        if isinstance(value, torch.Tensor) and value.ndim:
+            raise ValueError(f"{name} has the shape {tuple(value.shape)}; expected one number: use .mean()")
     if not torch.isfinite(loss):
         bad = [name for name, value in terms.items() if not math.isfinite(value)]
         raise FloatingPointError(f"step {step}: not finite: {', '.join(['loss', *bad])}")
 
 
+def advice(model):
+    """What to try after a loss that is not finite."""
+    broken = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
+    before = f"The step before broke {broken[0]}. " if broken else ""
+    return f"{before}Try a lower learning rate, max_grad_norm=1.0, or a bound: logvar.clamp(-10, 10)"
+
+
+def count(x):
+    """The number of images in a tensor, or in a tuple of tensors."""
+    return len(x[0]) if isinstance(x, tuple) else len(x)
+
+
 def add_terms(totals, loss, terms, x):
-    n = len(x[0]) if isinstance(x, tuple) else len(x)
-    totals["images"] += n
+    """Add the loss and each term of a batch `x`, times its number of images, to a Counter."""
+    totals["images"] += count(x)
     for name, value in {"loss": loss, **terms}.items():
-        totals[name] += n * value.detach()
+        totals[name] += count(x) * (value.detach() if isinstance(value, torch.Tensor) else value)
 
 
 def mean_terms(totals):
+    """The mean over all images that were added: term → float."""
     return {name: float(total / totals["images"]) for name, total in totals.items() if name != "images"}
+
+
+def record(terms, means):
+    """Append each mean to its term's list."""
+    for name, value in means.items():
+        terms.setdefault(name, []).append(value)
+
+
+def epochs_in(history):
+    """How many epochs a history holds."""
+    return len(history.train.get("loss", []))

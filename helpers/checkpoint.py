@@ -1,0 +1,97 @@
+"""A training run in a file: written whole or not at all, resumed exactly, refused for another run.
+
+Used by `helpers.training.fit`; no lesson, so taught nowhere.
+"""
+
+import os
+import zipfile
+from pathlib import Path
+
+import torch
+
+
+def describe(model, optimizers, schedulers, **sizes):
+    """What makes a run this run, as name → text, without what training itself moves."""
+    found = dict(sizes)
+    for name, value in model.state_dict().items():
+        found[f"model {name}"] = f"{tuple(value.shape)} {value.dtype}"
+    moved = {"lr", "betas", "momentum"} if schedulers else set()
+    for i, optimizer in enumerate(optimizers):
+        found[f"optimizers[{i}]"] = type(optimizer).__name__
+        for j, group in enumerate(optimizer.param_groups):
+            group = group | {"params": [tuple(p.shape) for p in group["params"]]}
+            found |= {f"optimizers[{i}] group {j} {k}": v for k, v in group.items() if k not in moved}
+    moved = {"last_epoch", "T_cur", "T_i"}
+    for i, scheduler in enumerate(schedulers):
+        found[f"schedulers[{i}]"] = type(scheduler).__name__
+        options = {k: v for k, v in scheduler.state_dict().items() if k not in moved and k[0] != "_"}
+        found |= {f"schedulers[{i}] {k}": v for k, v in options.items()}
+    return {name: str(value) for name, value in found.items()}
+
+
+def save(path, model, optimizers, schedulers, settings, history):
+    """Write the run's state to `path`; whoever reads it finds the old file or the new one, whole."""
+    state = {
+        "settings": settings,
+        "epoch": len(history["train"]["loss"]),
+        "history": history,
+        "model": model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "schedulers": [scheduler.state_dict() for scheduler in schedulers],
+        "random": {name: get() for name, (get, _) in _generators(model).items()},
+    }
+    new = Path(f"{path}.new")  # in the same folder: os.replace cannot cross file systems
+    new.parent.mkdir(parents=True, exist_ok=True)
+    with open(new, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+
+
+def load(path, model, optimizers, schedulers, settings, epochs):
+    """Put the run's state back and return its history, {"train": …, "test": …}.
+
+    Runs no code that the file holds. Raises ValueError, before it changes anything, where the file is
+    damaged, belongs to a run with other settings, or has more than `epochs` epochs.
+    """
+    advice = "delete the file, or name another"
+    try:
+        with zipfile.ZipFile(path) as file:
+            if file.testzip() is not None:  # torch.load does not compare the checksums that torch.save wrote
+                raise zipfile.BadZipFile
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found, epoch, history = dict(state["settings"]), state["epoch"], dict(state["history"])
+    except Exception as error:
+        raise ValueError(f"{path} is damaged, or no checkpoint ({type(error).__name__}): {advice}") from None
+    other = [
+        f"{name} is {found.get(name, 'absent')} in the file, {settings.get(name, 'absent')} here"
+        for name in settings | found
+        if settings.get(name) != found.get(name)
+    ]
+    if other:
+        more = f"; and {len(other) - 3} more" if len(other) > 3 else ""
+        raise ValueError(f"{path} belongs to another run: {'; '.join(other[:3])}{more}: {advice}")
+    if epoch > epochs:
+        raise ValueError(
+            f"{path} has {epoch} epochs, expected at most {epochs}: ask for more epochs, {advice}"
+        )
+    model.load_state_dict(state["model"])
+    for part, saved in zip(
+        [*optimizers, *schedulers], [*state["optimizers"], *state["schedulers"]], strict=True
+    ):
+        part.load_state_dict(saved)
+    for name, (_, put) in _generators(model).items():
+        if name in state["random"]:  # a run that moves to another device goes on, with other random numbers
+            put(state["random"][name])
+    return history
+
+
+def _generators(model):
+    """The random generators of the CPU and of the model's device: name → (get state, set state)."""
+    found = {"cpu": (torch.get_rng_state, torch.set_rng_state)}
+    kind = next(model.parameters()).device.type
+    if kind != "cpu":
+        device = torch.get_device_module(kind)
+        found[kind] = (device.get_rng_state, device.set_rng_state)
+    return found
