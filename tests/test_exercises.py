@@ -1,4 +1,4 @@
-"""Exercises: an untouched stub is "not attempted", the folded solution passes, a mistake gets its own hint."""
+"""Exercises: a stub is "not attempted", the folded solution passes, each mistake gets its own hint."""
 
 import ast
 import importlib

@@ -5,6 +5,7 @@ import base64
 import importlib
 import inspect
 import re
+from itertools import pairwise
 
 import pytest
 from notebook_files import NOTEBOOKS, ROOT, called, code_cells, markdown_cells, read
@@ -43,7 +44,7 @@ def test_its_headings_do_not_skip_a_level(path):
     text = "\n".join(re.sub(r"```.*?```", "", cell.source, flags=re.S) for cell in markdown_cells(path))
     levels = [len(marks) for marks in re.findall(r"^(#+) ", text, re.M)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b <= a + 1 for a, b in pairwise(levels))
 
 
 @each_notebook
