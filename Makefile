@@ -1,0 +1,53 @@
+# `make` lists what there is to do. Every target that needs the environment makes it first, once.
+
+PYTHON ?= python3
+PROFILE ?= quick
+NAMES ?=
+WHEELHOUSE ?=
+
+IN_VENV := .venv/bin/python
+INSTALLED := .venv/.installed
+PIP := $(IN_VENV) -m pip --disable-pip-version-check
+FROM := $(if $(WHEELHOUSE),--no-index --find-links "$(WHEELHOUSE)")
+
+.PHONY: help setup run lab test lint notebooks figures wheelhouse
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'Variables: PYTHON=python3.12, PROFILE=quick|full and NAMES="01 03" (run), WHEELHOUSE=folder (setup)'
+
+setup: $(INSTALLED)  ## make .venv with the exact versions of requirements.txt
+
+# The stamp comes last, so an interrupted setup goes on where it stopped; a .venv without pip is made anew.
+$(INSTALLED): requirements.txt pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'This needs Python 3.11 or newer, and $(PYTHON) is not: make setup PYTHON=python3.12' >&2; exit 1; }
+	@$(PIP) --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	$(PIP) install $(FROM) -r requirements.txt
+	$(PIP) install $(FROM) --no-deps -e .
+	@touch $@
+
+run: setup  ## execute the notebooks; pages and executed copies go to build/
+	$(IN_VENV) notebooks/run.py --profile $(PROFILE) $(NAMES)
+
+lab: setup  ## open the first notebook in JupyterLab
+	$(IN_VENV) -m jupyterlab notebooks/00_check_your_setup.ipynb
+
+test: lint  ## run everything that CI runs
+	TUTORIAL_PROFILE=quick OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+
+lint: setup  ## check the style of Python files and notebooks
+	$(IN_VENV) -m ruff check
+	$(IN_VENV) -m ruff format --check
+
+notebooks: setup  ## execute the notebooks in the full profile and store their outputs in them
+	$(IN_VENV) notebooks/run.py --profile full --in-place $(NAMES)
+
+figures: setup  ## execute the notebooks in the full profile and write the pictures of figures/
+	TUTORIAL_FIGURES=figures $(IN_VENV) notebooks/run.py --profile full $(NAMES)
+
+wheelhouse: setup  ## collect wheels and digits in build/wheelhouse, for installing without a network
+	$(PIP) wheel --wheel-dir build/wheelhouse -r requirements.txt 'setuptools>=77'
+	$(IN_VENV) -m helpers.data build/wheelhouse/data

@@ -1,0 +1,149 @@
+"""Execute the notebooks: an executed copy and a page of each go to build/, a table says what was checked."""
+
+import argparse
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+try:
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+    from pages import page
+
+    import helpers  # noqa: F401
+except ModuleNotFoundError as error:
+    sys.exit(f"{sys.executable} has no {error.name}. Run `make setup`; it makes .venv/bin/python, which has.")
+
+NOTEBOOKS = Path(__file__).resolve().parent
+BUILD = NOTEBOOKS.parent / "build"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+class Run(NamedTuple):
+    """One row of the table."""
+
+    notebook: str
+    seconds: float
+    claims: int
+    result: str  # "ok", or the cell in which it failed
+
+
+def execute(path, timeout):
+    """Run a notebook in a kernel of its own, show how far it is; return it and its row of the table."""
+    notebook, cells, reached, result = nbformat.v4.new_notebook(), [], [], "ok"
+    start = time.perf_counter()
+
+    def show(text, end):
+        print(f"\r{path.stem}  {text}  {time.perf_counter() - start:.1f} s  ", end=end, flush=True)
+
+    def progress(cell, **_):
+        reached.append(cell)
+        if sys.stdout.isatty():
+            show(f"cell {len(reached)} of {len(cells)}", end="")
+
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        cells += [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+        client = NotebookClient(
+            notebook,
+            kernel_name="python3",
+            timeout=timeout,
+            resources={"metadata": {"path": str(NOTEBOOKS)}},
+            coalesce_streams=True,  # of a progress bar, keep the last state
+            record_timing=False,
+            store_widget_state=False,
+            extra_arguments=["--log-level=CRITICAL"],  # or each kernel warns of its own transport
+            on_cell_execute=progress,
+            # nbclient takes Ctrl-C for the death of one kernel, and would go on with the next notebook.
+            on_notebook_start=lambda **_: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        # The kernel is this Python, whichever the reader has registered under the name python3.
+        client.create_kernel_manager().kernel_spec_manager.kernel_dirs = []
+        client.execute()
+    except Exception as error:
+        result = f"FAILED in cell {len(reached)}" if reached else "FAILED to start"
+        why = f"{type(error).__name__}: {error}"
+        if isinstance(error, CellExecutionError):
+            why = "\n".join(reached[-1].outputs[-1].traceback)
+        elif isinstance(error, CellTimeoutError):
+            why = f"The cell had not ended after {timeout} s (--timeout)."
+        why = re.sub(r"\x1b\[[0-9;]*m", "", why)  # colours
+        print(f"\n\n{path.name}, {result}:\n\n{reached[-1].source if reached else ''}\n\n{why}\n")
+
+    outputs = [(number, output) for number, cell in enumerate(cells, start=1) for output in cell.outputs]
+    if noisy := sorted({str(number) for number, output in outputs if output.get("name") == "stderr"}):
+        result += f", stderr in cell {', '.join(noisy)}"
+    claims = sum(len(re.findall("^✓", output.get("text", ""), re.M)) for _, output in outputs)
+    show(f"{len(reached)} of {len(cells)} cells", end=result + "\n")
+    return notebook, Run(path.stem, time.perf_counter() - start, claims, result)
+
+
+def clean(notebook):
+    """Leave out what differs from run to run, stderr, and widgets, which show nothing without a kernel."""
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
+        if cell.cell_type == "code":
+            shown = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            cell.outputs = [output for output in shown if output.get("name") != "stderr"]
+
+
+def write(path, text):
+    """Replace a file in one step, so that an interrupted run leaves the old one."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    part.replace(path)
+
+
+def choose(names):
+    """The notebooks whose file names begin with one of `names`; all, if there are none."""
+    every = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    chosen = {name: [path for path in every if path.stem.startswith(Path(name).stem)] for name in names}
+    if unknown := [name for name in names if not chosen[name]]:
+        sys.exit(f"No notebook called {unknown[0]}. There are: {', '.join(path.stem for path in every)}")
+    return sorted(set().union(*chosen.values())) or every
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="such as 01 or 01_autoencoder; default: all")
+    parser.add_argument("--profile", choices=["quick", "full"], default="quick")
+    parser.add_argument("--in-place", action="store_true", help="store the outputs of what ran without error")
+    parser.add_argument("--timeout", type=int, default=1200, metavar="SECONDS", help="for one cell")
+    options = parser.parse_args()
+    sys.stdout.reconfigure(errors="replace")  # for a console that has no ✓
+    os.environ["TUTORIAL_PROFILE"] = options.profile
+    for name in {"TUTORIAL_DATA", "TUTORIAL_FIGURES"} & os.environ.keys():
+        os.environ[name] = os.path.abspath(os.environ[name])  # a kernel starts in another folder
+    BUILD.mkdir(exist_ok=True)
+
+    runs = []
+    for path in choose(options.names):
+        notebook, run = execute(path, options.timeout)
+        runs.append(run)
+        write(BUILD / path.name, nbformat.writes(notebook) + "\n")
+        write(BUILD / f"{path.stem}.html", page(notebook, path.stem))
+        if options.in_place and run.result.startswith("ok"):
+            clean(notebook)
+            write(path, nbformat.writes(notebook) + "\n")
+
+    total = Run("all", sum(run.seconds for run in runs), sum(run.claims for run in runs), options.profile)
+    table = f"{'notebook':28} {'seconds':>7} {'claims':>6}  result\n"
+    table += "\n".join(f"{r.notebook:28} {r.seconds:7.1f} {r.claims:6}  {r.result}" for r in [*runs, total])
+    print(f"\n{table}\n\n{(BUILD / 'index.html').as_uri()}")
+    links = re.sub(r"^(\d\d_\w+)", r'<a href="\1.html">\1</a>', table, flags=re.M)
+    write(BUILD / "index.html", f'<!DOCTYPE html>\n<meta charset="utf-8">\n<pre>{links}</pre>\n')
+    sys.exit(any(not run.result.startswith("ok") for run in runs))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted.")

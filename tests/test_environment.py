@@ -1,0 +1,148 @@
+"""The files that say what is installed and how it is started agree with one another and with the code."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+import pytest
+from notebook_files import NOTEBOOKS, ROOT, code_cells, read
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+README = (ROOT / "README.md").read_text("utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+
+
+def requirements(lines, pattern):
+    """{package: version} of lines such as `torch==2.13.0`; a line of another form is an error."""
+    found = {}
+    for line in lines:
+        match = re.fullmatch(pattern, line)
+        assert match, f"{line!r} is not of the form {pattern}"
+        found[match[1]] = tuple(map(int, match[2].split(".")))
+    return found
+
+
+def pins():
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    return requirements([line for line in lines if line and not line.startswith("#")], r"([\w-]+)==([\d.]+)")
+
+
+def floors(*groups):
+    lists = {"run": PROJECT["dependencies"], "dev": PROJECT["optional-dependencies"]["dev"]}
+    return requirements([line for group in groups for line in lists[group]], r"([\w-]+)>=([\d.]+)")
+
+
+# ---- versions
+
+
+def test_requirements_pin_exactly_the_packages_of_pyproject():
+    assert pins().keys() == floors("run", "dev").keys()
+
+
+def test_no_floor_lies_above_its_pin():
+    assert not {name: floor for name, floor in floors("run", "dev").items() if floor > pins()[name]}
+
+
+def test_conda_installs_python_and_the_same_requirements():
+    lines = (ROOT / "environment.yml").read_text("utf-8").split("dependencies:\n")[1].split("\n")
+    listed = [line.strip().removeprefix("- ") for line in lines if line.strip()]
+    assert [re.sub("python>=.*", "python", entry) for entry in listed] == [
+        "python",
+        "pip",
+        "pip:",
+        "-r requirements.txt",
+        "-e .",
+    ]
+    assert listed[0].startswith(f"python{PROJECT['requires-python']}")
+
+
+def test_the_oldest_python_is_the_same_everywhere():
+    oldest = PROJECT["requires-python"].removeprefix(">=")
+    assert f"sys.version_info < ({oldest.replace('.', ', ')})" in MAKEFILE
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8")
+    assert re.search(r'python: \["([\d.]+)"', workflow)[1] == oldest
+    assert f"Python ≥ {oldest}" in README
+
+
+def test_the_nightly_job_and_make_mean_the_same_stamp():
+    stamp = re.search(r"INSTALLED := (\S+)", MAKEFILE)[1]
+    assert f"touch {stamp}" in (ROOT / ".github" / "workflows" / "nightly.yml").read_text("utf-8")
+
+
+def test_the_distribution_is_not_called_like_its_package():
+    assert PROJECT["name"] != "helpers"  # on PyPI that name is another's
+
+
+# ---- imports
+
+
+def imported(source):
+    """The names of the top-level modules that a piece of source imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*NOTEBOOKS, *ROOT.glob("notebooks/*.py"), *ROOT.glob("helpers/**/*.py"), *ROOT.glob("tests/**/*.py")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_every_import_is_declared(path):
+    reader = path.suffix == ".ipynb" or "helpers" in path.relative_to(ROOT).parts
+    declared = floors("run") if reader else floors("run", "dev")
+    if path.suffix == ".ipynb":
+        modules = {name for cell in code_cells(path) for name in imported(cell.source)}
+    else:
+        modules = set(imported(path.read_text("utf-8")))
+    own = {"helpers"} | {p.stem for p in [*ROOT.glob("tests/*.py"), *ROOT.glob("notebooks/*.py")]}
+    packages = packages_distributions()
+    for module in modules - own - set(sys.stdlib_module_names):
+        names = {name.lower().replace("_", "-") for name in packages.get(module, [])}
+        assert names & declared.keys(), (
+            f"{module} is in no {'dependency' if reader else 'dependency or dev extra'}"
+        )
+
+
+# ---- README and Makefile
+
+
+def targets():
+    return set(re.search(r"\.PHONY: (.+)", MAKEFILE)[1].split())
+
+
+def commands():
+    """The lines of README's fenced blocks and the code between its backticks."""
+    blocks = re.findall(r"```\w*\n(.*?)```", README, re.S)
+    return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", README)
+
+
+def test_make_help_lists_every_target():
+    assert set(re.findall(r"^([a-z]+):.*## ", MAKEFILE, re.M)) == targets()
+
+
+def test_readme_names_only_targets_and_scripts_that_exist():
+    named = {word for line in commands() for word in re.findall(r"\bmake ([a-z]+)", line)}
+    assert {"run", "test"} <= named <= targets()
+    scripts = [word for line in commands() for word in line.split() if word.endswith((".py", ".txt", ".yml"))]
+    assert scripts and all((ROOT / script).exists() for script in scripts)
+
+
+def test_readme_starts_with_the_two_commands():
+    first = re.search(r"```sh\n(.*?)```", README, re.S)[1]
+    assert re.findall(r"^make (\w+)", first, re.M) == ["run", "test"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_readme_gives_each_notebook_and_its_minutes(path):
+    opening = read(path).cells[0].source
+    reading, running = re.search(r"Reading: (.+?) · Running: (.+?) \(full\)", opening).groups()
+    title = opening.splitlines()[0].removeprefix("# ")
+    row = f"| [{title}](notebooks/{path.name}) |"
+    assert row in README, f"README.md needs a row that begins {row}"
+    line = next(line for line in README.splitlines() if line.startswith(row))
+    assert line.endswith(f"| {reading} | {running} |"), f"it must end | {reading} | {running} |"
