@@ -1,5 +1,6 @@
 """The house style, and the pictures that more than one notebook draws."""
 
+import io
 import os
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 import torch
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 
 def set_style():
-    """The house style: seaborn's colour-blind palette, white ground, one size of type, 100 dpi."""
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.95)
+    """The house style: seaborn's colour-blind palette, white ground, type readable at half size, 100 dpi."""
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=1.1)
     plt.rcParams.update(
         {
             "figure.figsize": (8, 3.5),
@@ -20,6 +23,7 @@ def set_style():
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": "medium",
+            "lines.linewidth": 2,
             "legend.frameon": False,
             "image.cmap": "gray_r",
         }
@@ -30,70 +34,169 @@ def save_figure(name):
     """Save the current figure as figures/NAME.png, under `make figures` only (TUTORIAL_FIGURES)."""
     folder = os.environ.get("TUTORIAL_FIGURES")
     if folder:
-        plt.gcf().savefig(Path(folder) / f"{name}.png", dpi=120, bbox_inches="tight")
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        file = Path(folder) / f"{name}.png"
+        plt.gcf().savefig(file, bbox_inches="tight", metadata={"Software": None})
 
 
 def show_images(images, columns=10, title=None, ax=None):
-    """Draw images (N, 1, H, W) in [0, 1] as one mosaic; a dict of label → images gives a labelled row each."""
-    rows = images if isinstance(images, dict) else {None: images}
-    strips = [(label, row) for label, row in rows.items()]
-    tiles, ticks = [], []
-    for label, row in strips:
-        row = row.detach().cpu().float()
-        row = row[:columns] if label is not None else row
-        tiles.append(_mosaic(row, columns))
-        ticks.append(label)
-    heights = np.cumsum([0] + [len(t) for t in tiles])
-    picture = np.concatenate(tiles)
+    """Draw images (N, 1, H, W) in [0, 1], dark on white, a hairline between them; return the axes.
+
+    A dict of label → images gives each label a row, of its first `columns` images. Raises ValueError for
+    another shape.
+    """
+    labelled = isinstance(images, dict)
+    rows = {label: _images(row, label) for label, row in (images if labelled else {"images": images}).items()}
+    shapes = {label: tuple(row.shape) for label, row in rows.items()}
+    if len({shape[1:] for shape in shapes.values()}) != 1:
+        raise ValueError(f"images has the shapes {shapes}; expected rows of one height and width")
+    columns = min(columns, max(len(row) for row in rows.values()))
+    tiles = [_mosaic(row[:columns] if labelled else row, columns) for row in rows.values()]
+    picture = np.concatenate(tiles)[:-1, :-1]
+    height, width = picture.shape
     if ax is None:
-        width = 0.8 * min(columns, 12)
-        _, ax = plt.subplots(figsize=(width + 1.5, width * picture.shape[0] / picture.shape[1] + (0.4 if title else 0.1)))
-    ax.imshow(picture, vmin=0, vmax=1, cmap="gray_r", interpolation="nearest")
-    ax.set_xticks([])
-    if ticks == [None]:
-        ax.set_yticks([])
-    else:
-        ax.set_yticks((heights[:-1] + heights[1:]) / 2, ticks)
-        ax.tick_params(length=0)
+        zoom = max(1, min(4, 900 // width))  # whole screen pixels per image pixel, or strokes look ragged
+        figure = plt.figure(figsize=(zoom * width / 100, zoom * height / 100), dpi=100, layout="none")
+        ax = figure.add_axes((0, 0, 1, 1))
+    ax.imshow(picture, vmin=0, vmax=1, cmap="gray_r", interpolation="nearest", extent=(0, width, height, 0))
+    middles = [(i + 0.5) * height / len(rows) for i in range(len(rows))]
+    ax.set(xticks=[], yticks=middles if labelled else [], title=title)
+    if labelled:
+        ax.set_yticklabels(list(rows))
+    ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    if title:
-        ax.set_title(title)
     return ax
 
 
-def _mosaic(images, columns, gap=2):
-    n, _, height, width = images.shape
+def _images(images, label):
+    """Images as a float array (N, H, W)."""
+    images = torch.as_tensor(images).detach().cpu().float()
+    if images.ndim != 4 or images.shape[1] != 1 or not len(images):
+        raise ValueError(
+            f"{label} has the shape {tuple(images.shape)}; expected (N, 1, H, W) with N of at least 1: "
+            "try .view(-1, 1, 28, 28)"
+        )
+    return images[:, 0].numpy()
+
+
+def _mosaic(images, columns, line=0.2):
+    """Images (N, H, W) side by side in rows of `columns`, each with a line at its right and lower edge."""
+    n, height, width = images.shape
     rows = -(-n // columns)
-    picture = np.zeros((rows * (height + gap), columns * (width + gap)), dtype=np.float32)
-    for i, image in enumerate(images):
-        r, c = divmod(i, columns)
-        picture[r * (height + gap) : r * (height + gap) + height, c * (width + gap) : c * (width + gap) + width] = image[0]
-    return picture
+    cells = np.zeros((rows * columns, height + 1, width + 1), dtype=np.float32)
+    cells[:n, :, -1] = cells[:n, -1, :] = line
+    cells[:n, :-1, :-1] = images
+    return cells.reshape(rows, columns, height + 1, width + 1).swapaxes(1, 2).reshape(rows * (height + 1), -1)
 
 
 def plot_history(history, terms=None):
-    """One panel per term, train and test against the epoch, in nats per image. Returns the axes."""
-    terms = terms or list(history.train)
-    _, axes = plt.subplots(1, len(terms), figsize=(4 * len(terms), 3.2), squeeze=False)
+    """One panel for each term, train and test against the epoch, in nats per image; return the axes.
+
+    Raises ValueError where the history is empty or does not hold a term.
+    """
+    terms = list(history.train) if terms is None else list(terms)
+    missing = [term for term in terms if term not in history.train]
+    if missing or not terms:
+        raise ValueError(f"history holds no {missing or 'epoch'}; its terms are {list(history.train)}")
+    _, axes = plt.subplots(1, len(terms), figsize=(max(4 * len(terms), 5), 3.5), squeeze=False)
     for ax, term in zip(axes[0], terms, strict=True):
-        for name, values in (("train", history.train), ("test", history.test)):
+        for label, values, style in (("train", history.train, "o-"), ("test", history.test, "s--")):
             if term in values:
-                ax.plot(range(1, len(values[term]) + 1), values[term], label=name, ls="-" if name == "train" else "--")
+                epochs = range(1, len(values[term]) + 1)
+                ax.plot(epochs, values[term], style, label=label, markersize=5 if len(epochs) <= 10 else 0)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         ax.set(xlabel="epoch", ylabel="nats per image", title=term)
-        ax.legend()
+    axes[0, 0].legend()
     return axes[0]
 
 
 def plot_latents(codes, labels, ax=None, title=None):
-    """Scatter 2-D codes (N, 2), one colour per class, the class's digit written at its median."""
-    ax = ax or plt.subplots(figsize=(5, 4.5))[1]
+    """Scatter 2-D codes (N, 2), one colour for each class, its label (N,) written at the class's median.
+
+    Raises ValueError for another shape, or more than ten classes.
+    """
     codes, labels = torch.as_tensor(codes).detach().cpu(), torch.as_tensor(labels).cpu()
-    for digit, colour in zip(range(10), sns.color_palette("colorblind", 10), strict=True):
-        mine = codes[labels == digit]
-        if len(mine):
-            ax.scatter(*mine.T, s=4, color=colour, alpha=0.5, linewidths=0)
-            x, y = mine.median(dim=0).values
-            ax.text(x, y, str(digit), weight="bold", ha="center", va="center",
-                    bbox=dict(boxstyle="circle,pad=0.15", fc="white", ec=colour, lw=1.5))
+    if codes.ndim != 2 or codes.shape[1] != 2:
+        raise ValueError(f"codes has the shape {tuple(codes.shape)}; expected (N, 2): choose two columns")
+    if labels.shape != codes.shape[:1]:
+        raise ValueError(f"labels has the shape {tuple(labels.shape)}; expected ({len(codes)},), as codes")
+    classes = labels.unique()
+    if len(classes) > 10:
+        raise ValueError(f"labels has {len(classes)} classes; expected at most 10, to tell colours apart")
+    ax = ax or plt.subplots(figsize=(6, 5.5))[1]
+    palette = np.array(sns.color_palette("colorblind", 10))
+    palette[8] = 0.2  # its yellow is lost on white
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))  # no class on top
+    which = torch.searchsorted(classes, labels)
+    ax.scatter(*codes[order].T, s=7, c=palette[which[order]], alpha=0.6, linewidths=0)
+    for i, label in enumerate(classes.tolist()):
+        x, y = codes[labels == label].median(dim=0).values.tolist()
+        badge = dict(boxstyle="circle,pad=0.2", facecolor="white", edgecolor=palette[i], linewidth=2)
+        ax.text(x, y, str(label), size="small", weight="bold", ha="center", va="center", bbox=badge)
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
+    ax.set_aspect("equal", adjustable="datalim")
     return ax
+
+
+def explore_latents(model, images=None, sliders=10):
+    """A widget: one slider for each of the latents that are used most, and the image decoded at that point.
+
+    It starts at the mean code of the first of `images` (N, 1, H, W), or at 0 without images. Its static
+    twin is `plot_traversals`.
+    """
+    import ipywidgets
+
+    z, latents = _start(model, images, sliders)
+    picture = ipywidgets.Image(format="png", width=280, height=280)
+    knobs = [
+        ipywidgets.FloatSlider(z[j].item(), min=-4, max=4, step=0.1, description=f"$z_{{{j + 1}}}$")
+        for j in latents
+    ]
+
+    def redraw(_=None):
+        for j, knob in zip(latents, knobs, strict=True):
+            z[j] = knob.value
+        picture.value = _png(_decode(model, z[None])[0, 0])
+
+    for knob in knobs:
+        knob.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.HBox([picture, ipywidgets.VBox(knobs)])
+
+
+def plot_traversals(model, images=None, latents=10, steps=9):
+    """The explorer's static twin: a row for each of the latents used most, moved from −3 to 3, alone."""
+    z, rows = _start(model, images, latents)
+    values = torch.linspace(-3, 3, steps)
+    tours = {}
+    for j in rows:
+        tour = z.repeat(steps, 1)
+        tour[:, j] = values
+        tours[f"$z_{{{j + 1}}}$"] = _decode(model, tour)
+    ax = show_images(tours, columns=steps)
+    ax.set_xticks((np.arange(steps) + 0.5) / steps * np.diff(ax.get_xlim()), [f"{v:g}" for v in values])
+    ax.tick_params(length=0)
+    return ax
+
+
+@torch.no_grad()
+def _start(model, images, most):
+    """A starting point z (D,) on the CPU and the indices of the latents whose means vary most over images."""
+    if images is None:
+        return torch.zeros(model.latent_dim), list(range(min(most, model.latent_dim)))
+    mu, _ = model.encode(images)
+    order = mu.var(dim=0).argsort(descending=True)[:most].tolist()
+    return mu[0].cpu(), order
+
+
+@torch.no_grad()
+def _decode(model, z):
+    return torch.sigmoid(model.decode(z.to(next(model.parameters()).device))).cpu()
+
+
+def _png(image, zoom=8):
+    """The bytes of a PNG of one image (H, W) in [0, 1], dark on white, its pixels enlarged."""
+    grey = (255 * (1 - image)).byte().numpy().repeat(zoom, axis=0).repeat(zoom, axis=1)
+    with io.BytesIO() as file:
+        Image.fromarray(grey).save(file, format="png", compress_level=1)
+        return file.getvalue()
