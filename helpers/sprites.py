@@ -64,9 +64,8 @@ def render(factors, size=64):
         part = slice(start, start + 512)
         column = x[pos_x[part], None, :]  # (b, 1, columns)
         edges = crossings[pose[part], pos_y[part]].unbind(dim=2)  # each (b, rows)
-        images[part, 0] = reduce(
-            xor, (column > edge[:, :, None] for edge in edges)
-        )  # an odd number to its left
+        # A pixel is inside where the number of edges to its left is odd.
+        images[part, 0] = reduce(xor, (column > edge[:, :, None] for edge in edges))
     return images
 
 
