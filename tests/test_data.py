@@ -413,6 +413,7 @@ def test_a_named_folder_with_a_file_too_few_is_an_error(monkeypatch, tmp_path):
         (b"<html>", "a web page"),
         (b"", "not an IDX file of labels"),
     ],
+    ids=["cut", "byte changed", "label missing", "label changed", "web page", "empty"],  # gzip holds the time
 )
 def test_a_named_folder_with_a_damaged_file_is_an_error(monkeypatch, tmp_path, subfolder, blob, reason):
     monkeypatch.setenv("TUTORIAL_DATA", str(tmp_path))
