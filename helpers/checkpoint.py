@@ -61,7 +61,7 @@ def load(path, model, optimizers, schedulers, settings, epochs):
             if file.testzip() is not None:  # torch.load does not compare the checksums that torch.save wrote
                 raise zipfile.BadZipFile
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found, epoch, history = dict(state["settings"]), state["epoch"], dict(state["history"])
+        found, epoch, history = dict(state.get("settings")), state["epoch"], dict(state["history"])
     except Exception as error:
         raise ValueError(f"{path} is damaged, or no checkpoint ({type(error).__name__}): {advice}") from None
     other = [

@@ -1,7 +1,6 @@
 """The one training loop of the series. `train_epoch` is taught in 01_autoencoder; `fit` adds what is not
 the lesson: progress, history, a checkpoint, and errors that say where and what to do."""
 
-import math
 import sys
 import time
 from collections import Counter
@@ -136,7 +135,7 @@ def check_loss(loss, terms, step):
         if isinstance(value, torch.Tensor) and value.ndim:
             raise ValueError(f"{name} has the shape {tuple(value.shape)}; expected one number: use .mean()")
     if not torch.isfinite(loss):
-        bad = [name for name, value in terms.items() if not math.isfinite(value)]
+        bad = [name for name, value in terms.items() if not torch.isfinite(torch.as_tensor(value))]
         raise FloatingPointError(f"step {step}: not finite: {', '.join(['loss', *bad])}")
 
 
