@@ -377,28 +377,30 @@ def test_a_bad_encoder_is_named(score):
 # ---- speed
 
 
+def drawn_pairs(n):
+    for _ in range(n):
+        first, second = sample_factors(32), sample_factors(32)
+        k = torch.randint(5, ())
+        second[:, k] = first[:, k]
+        yield first, second
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_the_scores_are_at_least_five_times_faster_than_the_loops():
+    """Much faster, in truth (`make bench` prints it), but the logistic regression takes its time in both."""
     factors = points(10_000)
-    mixing = torch.randn(5, 10, generator=torch.Generator().manual_seed(8))
+    mixing = 0.4 * torch.randn(5, 10, generator=torch.Generator().manual_seed(8))
     codes = (perfect(factors) @ mixing).numpy(), factors.numpy()
     assert seconds(plain_mig, *codes) > 5 * seconds(metrics.mig, *codes)
     assert seconds(plain_modularity, *codes) > 5 * seconds(metrics.modularity, *codes)
 
-    def encode(factors):
-        return perfect(factors) @ mixing
-
-    record = Recorder(encode)
+    record = Recorder(lambda factors: perfect(factors) @ mixing)
     quick = seconds(metrics.factor_vae_score, record, 1000, 500, 32)
     everywhere, train, test = record.batches(10_000, 32_000, 16_000)
-    assert seconds(plain_factor_vae, encode, everywhere, train.split(32), test.split(32)) > 5 * quick
+    assert seconds(plain_factor_vae, record.encode, everywhere, train.split(32), test.split(32)) > 5 * quick
 
-    record = Recorder(encode)
-    quick = seconds(metrics.beta_vae_score, record, 1000, 500, 32)
-    a, b, test_a, test_b = (s.split(32) for s in record.batches(32_000, 32_000, 16_000, 16_000))
-    assert (
-        seconds(plain_beta_vae, encode, list(zip(a, b, strict=True)), list(zip(test_a, test_b, strict=True)))
-        > 5 * quick
-    )
+    quick = seconds(metrics.beta_vae_score, record.encode, 1000, 500, 32)
+    assert seconds(plain_beta_vae, record.encode, drawn_pairs(1000), drawn_pairs(500)) > 5 * quick
 
 
 def seconds(function, *arguments):
