@@ -50,4 +50,4 @@ figures: setup  ## execute the notebooks in the full profile and write the pictu
 
 wheelhouse: setup  ## collect wheels and digits in build/wheelhouse, for installing without a network
 	$(PIP) wheel --wheel-dir build/wheelhouse -r requirements.txt 'setuptools>=77'
-	$(IN_VENV) -m helpers.data build/wheelhouse/data
+	$(IN_VENV) -m helpers.files build/wheelhouse/data

@@ -1,4 +1,4 @@
-"""helpers.data: every fault ends in the right data or in a clear error; a local server plays the mirrors."""
+"""helpers.files: every fault ends in the right data or in a clear error; a local server plays the mirrors."""
 
 import csv
 import gzip
@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import data
+from helpers import data, files
 
-REAL = {"mnist": data.MNIST, "fashion-mnist": data.FASHION}
+REAL = {"mnist": files.MNIST, "fashion-mnist": files.FASHION}
 REAL_FOLDERS = {
     "mnist": Path(os.environ.get("TUTORIAL_DATA") or "/nowhere") / "mnist",
-    "fashion-mnist": data.DEBIAN / "fashion-mnist",
+    "fashion-mnist": files.DEBIAN / "fashion-mnist",
 }
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nobody listens
 
@@ -36,7 +36,7 @@ def small_set(seed):
     """Four IDX files by name, uncompressed: 20 + 10 random images."""
     rng = np.random.default_rng(seed)
     arrays = [a for n in (20, 10) for a in (rng.integers(0, 256, (n, 28, 28)), rng.integers(0, 10, n))]
-    return {name: idx(array.astype(np.uint8)) for name, array in zip(data.MNIST.md5, arrays, strict=True)}
+    return {name: idx(array.astype(np.uint8)) for name, array in zip(files.MNIST.md5, arrays, strict=True)}
 
 
 def md5(raw):
@@ -55,11 +55,11 @@ def small_world(monkeypatch, tmp_path):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(data, "DEBIAN", tmp_path / "debian")
-    monkeypatch.setattr(data, "TIMEOUT", 0.3)
-    for name, files in (("MNIST", DIGITS), ("FASHION", CLOTHES)):
-        known = {file: md5(raw) for file, raw in files.items()}
-        monkeypatch.setattr(data, name, getattr(data, name)._replace(md5=known, mirrors=(CLOSED,)))
+    monkeypatch.setattr(files, "DEBIAN", tmp_path / "debian")
+    monkeypatch.setattr(files, "TIMEOUT", 0.3)
+    for name, known_files in (("MNIST", DIGITS), ("FASHION", CLOTHES)):
+        known = {file: md5(raw) for file, raw in known_files.items()}
+        monkeypatch.setattr(files, name, getattr(files, name)._replace(md5=known, mirrors=(CLOSED,)))
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ FAULTS = {
 
 
 def use_mirrors(monkeypatch, *urls, name="MNIST"):
-    monkeypatch.setattr(data, name, getattr(data, name)._replace(mirrors=urls))
+    monkeypatch.setattr(files, name, getattr(files, name)._replace(mirrors=urls))
 
 
 def write_set(folder, files, suffix=".gz"):
@@ -298,17 +298,17 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(monkeypatch, tmp_path, mir
 CHILD = """
 import json, sys
 from pathlib import Path
-from helpers import data
+from helpers import data, files
 md5, mirror = json.loads(sys.argv[1])
-data.MNIST = data.MNIST._replace(md5=md5, mirrors=(mirror,))
-data.DEBIAN, data.TIMEOUT = Path("/nowhere"), 60
+files.MNIST = files.MNIST._replace(md5=md5, mirrors=(mirror,))
+files.DEBIAN, files.TIMEOUT = Path("/nowhere"), 60
 digits = data.load_mnist()
 print([t.double().sum().item() for t in digits[:4]])
 """
 
 
 def start_process(url):
-    command = [sys.executable, "-c", CHILD, json.dumps([data.MNIST.md5, url])]
+    command = [sys.executable, "-c", CHILD, json.dumps([files.MNIST.md5, url])]
     return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
 
 
@@ -338,7 +338,7 @@ def test_killed_in_mid_download_leaves_only_whole_files(monkeypatch, tmp_path, m
 def test_what_a_process_killed_in_mid_write_left_is_cleared_away(monkeypatch, tmp_path, mirror):
     if (killed := os.fork()) == 0:
         Path.replace = lambda *_: os.kill(os.getpid(), 9)
-        data._save(tmp_path / "cache" / "mnist" / f"{FIRST}.gz", b"whole")
+        files._save(tmp_path / "cache" / "mnist" / f"{FIRST}.gz", b"whole")
     os.waitpid(killed, 0)
     (left,) = cached(tmp_path)
     assert left.endswith(".part")
@@ -360,7 +360,7 @@ def test_two_processes_at_once_both_get_the_data(monkeypatch, tmp_path, mirror):
 
     url, asked = mirror(wait_for_both)
     use_mirrors(monkeypatch, url)
-    monkeypatch.setattr(data, "TIMEOUT", 60)
+    monkeypatch.setattr(files, "TIMEOUT", 60)
     other = start_process(url)
     found = data.load_mnist()
     out, _ = other.communicate(timeout=60)
@@ -447,9 +447,9 @@ def test_a_named_folder_without_this_data_set_is_passed_over_with_a_line(monkeyp
     ],
 )
 def test_idx_files_are_validated_before_their_checksum(name, raw, reason):
-    known = data.MNIST._replace(md5={name: md5(raw)})
+    known = files.MNIST._replace(md5={name: md5(raw)})
     with pytest.raises(ValueError, match=reason):
-        data._unpack(raw, name, known)
+        files._unpack(raw, name, known)
 
 
 # --- profiles, Fashion-MNIST, collecting --------------------------------------------------------------------
@@ -488,7 +488,7 @@ def test_fashion_nowhere_says_what_to_do():
 
 def test_collect_gathers_what_it_finds_in_a_folder_that_loads(monkeypatch, tmp_path, mirror, capsys):
     use_mirrors(monkeypatch, mirror(good)[0])
-    data._collect(tmp_path / "wheelhouse")
+    files._collect(tmp_path / "wheelhouse")
     shown = visible(capsys.readouterr().out)
     assert "MNIST (downloaded) →" in shown and "Fashion-MNIST left out" in shown
     assert {path.name for path in (tmp_path / "wheelhouse" / "mnist").iterdir()} == GZ_NAMES
@@ -528,7 +528,7 @@ def test_the_real_sets_are_whole_and_do_not_overlap(monkeypatch, tmp_path, which
         pytest.skip(f"{REAL_FOLDERS[which]} is not on this machine")
     (tmp_path / which).symlink_to(REAL_FOLDERS[which])
     monkeypatch.setenv("TUTORIAL_DATA", str(tmp_path))
-    monkeypatch.setattr(data, "MNIST" if which == "mnist" else "FASHION", REAL[which])
+    monkeypatch.setattr(files, "MNIST" if which == "mnist" else "FASHION", REAL[which])
     found = data.load_mnist() if which == "mnist" else data.load_fashion_mnist()
     assert found.train_images.shape == (60000, 1, 28, 28) and found.test_images.shape == (10000, 1, 28, 28)
     assert found.train_images.dtype == torch.float32 and found.train_labels.dtype == torch.int64
