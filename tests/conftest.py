@@ -1,4 +1,4 @@
-"""What all tests share: the long files start first, and CI skips nothing."""
+"""What all tests share: the long files start first, and CI skips nothing that it could run."""
 
 import os
 
@@ -14,8 +14,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
+    """In CI a skipped test has failed, unless its reason begins `optional: `, as for want of a GPU."""
     report = yield
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
-        report.longrepr = f"CI must skip nothing, and this was skipped: {report.longrepr}"
+        if not report.longrepr[2].startswith("Skipped: optional: "):
+            report.outcome, report.longrepr = "failed", f"CI must not skip: {report.longrepr}"
     return report
