@@ -63,7 +63,7 @@ def binarize(images):
         raise ValueError(
             f"images holds values from {low:g} to {high:g}; expected [0, 1], as load_mnist gives"
         )
-    return torch.bernoulli(images)
+    return (torch.rand_like(images) < images).float()
 
 
 def batches(images, batch_size, shuffle=True):
