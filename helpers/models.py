@@ -5,6 +5,8 @@ Taught in 01_autoencoder (`mlp`, `Autoencoder`),
 03_vae (`VAE`).
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -12,7 +14,7 @@ from torch import nn
 def mlp(*sizes, activation=nn.ReLU):
     """Linear layers from sizes[0] to sizes[-1] with an activation between them, none at the end."""
     layers = []
-    for width_in, width_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for width_in, width_out in pairwise(sizes):
         layers += [nn.Linear(width_in, width_out), activation()]
     return nn.Sequential(*layers[:-1])
 
