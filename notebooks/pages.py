@@ -36,7 +36,7 @@ def page(notebook, name):
 def equation(tex, display="block"):
     """MathML of an equation, or its source, if that is no TeX."""
     try:
-        # latex2mathml knows no `aligned`, but `split`, which looks the same; and it leaves \_ as it is in text.
+        # latex2mathml knows `split`, which looks like `aligned`, and leaves \_ as it is in text.
         return convert(tex.replace("{aligned}", "{split}"), display=display).replace(r"\_", "_")
     except Exception:  # there are many, and no common one
         return f"<code>{escape(tex)}</code>"
