@@ -128,7 +128,7 @@ def test_claims_and_checks_are_compared_with_their_stored_output(path):
         if claimed or called(cell.source, "check"):
             assert "nbval-check-output" in cell.metadata.get("tags", []), cell.source
             assert cell.execution_count, "nbval never compares a cell that was not executed"
-            printed = [o for o in cell.outputs if "image/png" not in o.get("data", {})]  # nbval skips pictures
+            printed = [o for o in cell.outputs if "image/png" not in o.get("data", {})]  # nbval skips them
             lines = "".join(o.get("text", "?") for o in printed).splitlines()
             assert lines and all(line.startswith(("✓ ", "○ ")) for line in lines), lines
             assert sum(line.startswith("✓ ") for line in lines) == len(claimed)
