@@ -1,0 +1,195 @@
+"""The losses of notebook 03 against torch.distributions, exact likelihoods and bad input."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+
+from helpers.exact import linear_log_likelihood
+from helpers.losses import bernoulli_nll, gaussian_nll, importance_weighted_nll, log_weight, negative_elbo
+from helpers.models import VAE, LinearVAE, reparameterize
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def images(n=5):
+    return torch.bernoulli(torch.rand(n, 1, 28, 28))
+
+
+# ---- the Bernoulli likelihood
+
+
+def test_bernoulli_nll_matches_torch_distributions():
+    x, x_logits = images().double(), 5 * torch.randn(5, 1, 28, 28, dtype=torch.float64)
+    expected = -Independent(Bernoulli(logits=x_logits), 3).log_prob(x)
+    assert bernoulli_nll(x, x_logits).shape == (5,)
+    torch.testing.assert_close(bernoulli_nll(x, x_logits), expected)
+
+
+def test_bernoulli_nll_is_finite_and_right_for_large_logits():
+    x = torch.tensor([[1.0, 0.0, 1.0]])
+    nll = bernoulli_nll(x, torch.tensor([[200.0, -200.0, -150.0]]))
+    torch.testing.assert_close(nll, torch.tensor([150.0]))
+
+
+def test_probabilities_of_all_binary_images_sum_to_one():
+    every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 6)  # (64, 6)
+    nll = bernoulli_nll(every, torch.randn(6).expand(64, 6))
+    assert (-nll).exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, 255.0, math.nan])
+def test_bernoulli_nll_refuses_pixels_outside_the_unit_interval(value):
+    x = images()
+    x[2, 0, 3, 4] = value
+    with pytest.raises(ValueError, match=r"x has pixels .* expected \[0, 1\]"):
+        bernoulli_nll(x, torch.zeros_like(x))
+
+
+def test_bernoulli_nll_refuses_another_shape():
+    with pytest.raises(ValueError, match=r"x_logits is \(5, 784\), x \(5, 1, 28, 28\)"):
+        bernoulli_nll(images(), torch.zeros(5, 784))
+
+
+# ---- the VAE and its loss
+
+
+def test_vae_shapes_and_a_fresh_draw_in_both_modes():
+    model, x = VAE(latent_dim=7, hidden=(30,)), images()
+    x_logits, mu, logvar = model(x)
+    assert x_logits.shape == x.shape and mu.shape == logvar.shape == (5, 7)
+    for mode in (model.train, model.eval):
+        mode()
+        assert not torch.equal(model(x)[0], model(x)[0])
+
+
+@pytest.mark.parametrize("shape", [(5, 784), (5, 28, 28), (5, 1, 32, 32), (5, 3, 28, 28)])
+def test_encode_refuses_another_shape(shape):
+    with pytest.raises(ValueError, match=r"x has the shape .* expected images \(B, 1, 28, 28\)"):
+        VAE().encode(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(5, 19), (20,), (5, 20, 1)])
+def test_decode_refuses_another_latent_size(shape):
+    with pytest.raises(ValueError, match=r"z has the shape .* expected \(B, 20\)"):
+        VAE(latent_dim=20).decode(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+def test_negative_elbo_matches_torch_distributions(beta):
+    model, x = VAE(latent_dim=3).double(), images().double()
+    torch.manual_seed(1)
+    loss, terms = negative_elbo(model, x, beta)
+    torch.manual_seed(1)
+    x_logits, mu, logvar = model(x)
+    nll = -Independent(Bernoulli(logits=x_logits), 3).log_prob(x).mean()
+    kl = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)).sum(dim=1).mean()
+    torch.testing.assert_close(loss, nll + beta * kl)
+    torch.testing.assert_close(terms, {"nll": nll.detach(), "kl": kl.detach()})
+
+
+def test_negative_elbo_takes_another_likelihood():
+    model, x = VAE(), images()
+    torch.manual_seed(1)
+    _, terms = negative_elbo(model, x, nll=lambda x, out: gaussian_nll(x, out.sigmoid(), 0.0))
+    torch.manual_seed(1)
+    expected = gaussian_nll(x, model(x)[0].sigmoid(), 0.0).mean()
+    torch.testing.assert_close(terms["nll"], expected.detach())
+
+
+# ---- the importance-weighted likelihood
+
+
+def linear_model(spread, n=200):
+    """A linear VAE, its q `spread` times as wide as the posterior; data drawn from it; exact log p(x)."""
+    variance = 0.5
+    weight = torch.linalg.qr(torch.randn(8, 3)).Q * torch.tensor([2.0, 1.5, 1.0])  # so p(z|x) is diagonal
+    posterior = variance / (variance + (weight**2).sum(dim=0))
+    model, bias = LinearVAE(8, 3), torch.randn(8)
+    with torch.no_grad():
+        model.decoder.weight.copy_(weight)
+        model.decoder.bias.copy_(bias)
+        model.encoder.weight.copy_((weight / variance * posterior).T)
+        model.encoder.bias.copy_(-model.encoder.weight @ bias)
+        model.logvar_x.fill_(math.log(variance))
+        model.logvar_z.copy_((spread * posterior).log())
+    x = bias + torch.randn(n, 3) @ weight.T + math.sqrt(variance) * torch.randn(n, 8)
+    return model, x, linear_log_likelihood(x, weight, bias, variance)
+
+
+def linear_nll(model):
+    return lambda x, x_mean: gaussian_nll(x, x_mean, model.logvar_x)
+
+
+def test_with_the_true_posterior_one_draw_is_exact():
+    model, x, log_p = linear_model(spread=1.0)
+    nll = importance_weighted_nll(model, x, 1, linear_nll(model))
+    torch.testing.assert_close(-nll, log_p, atol=1e-4, rtol=1e-4)
+
+
+def test_with_a_broad_q_the_estimate_meets_the_exact_value_within_three_standard_errors():
+    model, x, log_p = linear_model(spread=4.0)
+    log_w = torch.stack([log_weight(model, x, linear_nll(model)) for _ in range(4000)]).detach()  # (k, B)
+    w = (log_w - log_p).exp()  # its mean is exactly 1
+    error = w.std(dim=0) / math.sqrt(len(w))  # of each image, (B,)
+    assert (error > 1e-3).all(), "q is too good to test anything"
+    z = (w.mean(dim=0) - 1) / error
+    assert z.mean().abs() < 3 / math.sqrt(len(z)) and 0.8 < z.std() < 1.2
+
+
+def test_importance_weighted_nll_meets_the_exact_mean_within_three_standard_errors():
+    model, x, log_p = linear_model(spread=4.0)
+    k, runs = 1000, 8
+    excess = torch.stack(
+        [importance_weighted_nll(model, x, k, linear_nll(model)) + log_p for _ in range(runs)]
+    )
+    relative_variance = (4 / math.sqrt(7)) ** 3 - 1  # of a weight: s/√(2s − 1) for each latent, less 1
+    bias = relative_variance / (2 * k)  # of the logarithm of a mean, to first order
+    means = excess.mean(dim=1)  # (runs,)
+    assert (means.mean() - bias).abs() < 3 * means.std() / math.sqrt(runs)
+    one_draw = importance_weighted_nll(model, x, 1, linear_nll(model)) + log_p
+    assert one_draw.mean() > 0.5, "the ELBO of this q must be far off"
+
+
+def test_nested_draws_obey_the_order_of_the_bounds_path_by_path():
+    model, x, log_p = linear_model(spread=4.0)
+    log_w = torch.stack([log_weight(model, x, linear_nll(model)) for _ in range(64)]).detach()
+    bounds = [
+        (log_w.view(64 // k, k, -1).logsumexp(dim=1) - math.log(k)).mean(dim=0) for k in (1, 2, 4, 8, 16, 64)
+    ]
+    for smaller, larger in itertools.pairwise(bounds):
+        assert (larger >= smaller - 1e-4).all()
+    assert bounds[0].mean() < bounds[-1].mean() < log_p.mean() + 0.05
+
+
+def test_one_draw_is_the_elbo_in_the_mean():
+    model, x = VAE(latent_dim=2, hidden=(16,)), images(2)
+    one_draw = -importance_weighted_nll(model, x.repeat(4000, 1, 1, 1), 1).mean()
+    with torch.no_grad():
+        loss, _ = negative_elbo(model, x.repeat(4000, 1, 1, 1))
+    assert (one_draw + loss).abs() < 0.2
+
+
+def test_it_decodes_one_draw_at_a_time_in_float32_without_gradients():
+    model, x, sizes = VAE(latent_dim=2, hidden=(16,)), images(), []
+    decode = model.decode
+    model.decode = lambda z: sizes.append((len(z), z.dtype, z.requires_grad)) or decode(z)
+    nll = importance_weighted_nll(model, x, 50)
+    assert sizes == [(5, torch.float32, False)] * 50
+    assert nll.shape == (5,) and nll.isfinite().all() and not nll.requires_grad
+
+
+@pytest.mark.parametrize("k", [0, -3])
+def test_it_refuses_no_draws(k):
+    with pytest.raises(ValueError, match=f"k is {k}; expected at least one draw"):
+        importance_weighted_nll(VAE(), images(), k)
+
+
+def test_the_noise_is_drawn_afresh():
+    mu = torch.zeros(4, 3)
+    assert not torch.equal(reparameterize(mu, mu), reparameterize(mu, mu))
