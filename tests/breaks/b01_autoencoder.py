@@ -1,0 +1,74 @@
+"""What breaks the cause of each claim of 01_autoencoder: claim → (old source, new source)."""
+
+BREAKS = {
+    # the ½ is forgotten
+    "The mean over pixels is the article's formula divided by 784/2": (
+        "return 0.5 * ((x",
+        "return 1.0 * ((x",
+    ),
+    # images that are not centred
+    "A linear autoencoder finds the PCA subspace": (
+        "centred = train_flat - train_flat.mean(dim=0)",
+        "centred = train_flat",
+    ),
+    # weight decay, which Muon has by default, pulls the optimum away
+    "A linear autoencoder reaches PCA's error": (
+        "torch.optim.Muon(linear.parameters(), lr=0.03, weight_decay=0)",
+        "torch.optim.Muon(linear.parameters(), lr=0.03)",
+    ),
+    # a sum in place of a mean over the images
+    "The 784 rows stand for all the images": (" / math.sqrt(len(centred))", ""),
+    # it starts at the components, and no step leads away from them
+    "The units of a linear autoencoder are not the principal components": (
+        "muon = torch.optim.Muon(linear.parameters(), lr=0.03",
+        "linear[0].weight.data.copy_(components)\nlinear[1].weight.data.copy_(components.T)\n"
+        "muon = torch.optim.Muon(linear.parameters(), lr=0.0",
+    ),
+    # random weights
+    "PCA of its reconstructions gives the components back": ("muon.step()", "pass"),
+    # networks that were not trained
+    "At every width the autoencoder's error on unseen digits is below PCA's": (
+        'train(autoencoders[latent_dim], reconstruction_loss, f"autoencoder, {latent_dim} latents")',
+        "pass",
+    ),
+    # shuffled labels
+    "Though no label was used, neighbours in the plane share a digit far more often than by chance": (
+        "fit(train_codes[:4000], digits.train_labels[:4000].cpu())",
+        "fit(train_codes[:4000], digits.train_labels[torch.randperm(4000)].cpu())",
+    ),
+    # codes of digits in place of points between them
+    "Halfway between two classes the classifier is unsure more than twice as often as at the codes": (
+        "halfway = decode((z + z[partner]) / 2)",
+        "halfway = decode(z)",
+    ),
+    # shuffled labels: the pairs are not of one class
+    "Halfway within one class it is not": (
+        "same = digits.test_labels == digits.test_labels[partner]",
+        "same = digits.test_labels == digits.test_labels[partner].flip(0)",
+    ),
+    # a denoiser that never sees noise
+    "On noisy digits the denoising autoencoder makes less than four fifths of the plain one's error": (
+        "torch.sigmoid(model(corrupt(x)))",
+        "torch.sigmoid(model(x))",
+    ),
+    # labels out of step with the images
+    "A linear probe reads most digits from 20 latents": (
+        "labels = digits.train_labels[:4000].cpu()",
+        "labels = digits.train_labels[:4000].cpu().roll(1)",
+    ),
+    # labels that were not shuffled
+    "With shuffled labels the probe falls towards chance": (
+        "shuffled = labels[torch.randperm(4000)]",
+        "shuffled = labels",
+    ),
+    # the codes of digits in place of a guess at them
+    "Codes from a Gaussian, a box or N(0, I) end at least half as far again from digits as reconstructions": (
+        "decode(gaussian.sample((N,)))",
+        "decode(z[-N:])",
+    ),
+    # a mixture of one is one Gaussian
+    "A finer density fitted to the codes comes closer than one Gaussian": (
+        "GaussianMixture(10,",
+        "GaussianMixture(1,",
+    ),
+}
