@@ -22,12 +22,9 @@ except ModuleNotFoundError as error:
 NOTEBOOKS = Path(__file__).resolve().parent
 BUILD = NOTEBOOKS.parent / "build"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class Run(NamedTuple):
-    """One row of the table."""
-
     notebook: str
     seconds: float
     claims: int
@@ -60,8 +57,7 @@ def execute(path, timeout):
             store_widget_state=False,
             extra_arguments=["--log-level=CRITICAL"],  # or each kernel warns of its own transport
             on_cell_execute=progress,
-            # nbclient takes Ctrl-C for the death of one kernel, and would go on with the next notebook.
-            on_notebook_start=lambda **_: signal.signal(signal.SIGINT, signal.default_int_handler),
+            on_notebook_start=end_on_signals,
         )
         # The kernel is this Python, whichever the reader has registered under the name python3.
         client.create_kernel_manager().kernel_spec_manager.kernel_dirs = []
@@ -84,14 +80,20 @@ def execute(path, timeout):
     return notebook, Run(path.stem, time.perf_counter() - start, claims, result)
 
 
+def end_on_signals(**_):
+    """Undo nbclient's handlers: they end one kernel, and the run would go on with the next notebook."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def clean(notebook):
     """Leave out what differs from run to run, stderr, and widgets, which show nothing without a kernel."""
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
         if cell.cell_type == "code":
-            shown = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
-            cell.outputs = [output for output in shown if output.get("name") != "stderr"]
+            shown = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [o for o in shown if "widget-view" not in "".join(o.get("data", {}))]
 
 
 def write(path, text):
@@ -122,7 +124,6 @@ def main():
     for name in {"TUTORIAL_DATA", "TUTORIAL_FIGURES"} & os.environ.keys():
         os.environ[name] = os.path.abspath(os.environ[name])  # a kernel starts in another folder
     BUILD.mkdir(exist_ok=True)
-
     runs = []
     for path in choose(options.names):
         notebook, run = execute(path, options.timeout)

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
@@ -132,6 +134,35 @@ def test_a_second_run_in_place_changes_nothing(root, finished):
 
 def test_a_faulty_equation_is_shown_as_it_was_written():
     assert equation(r"\left( a") == r"<code>\left( a</code>"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_whole_run_and_its_kernel(root, tmp_path, number):
+    folder = tmp_path / "notebooks"
+    shutil.copytree(root / "notebooks", folder)
+    note = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
+    nbformat.write(new_notebook(cells=[new_code_cell(note)]), folder / "00_sleeps.ipynb")
+    run = subprocess.Popen([sys.executable, folder / "run.py", "00_sleeps", "05"], stdout=subprocess.PIPE)
+    wait_for(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
+    run.send_signal(number)
+    assert b"05_last" not in run.communicate(timeout=60)[0]
+    assert run.returncode in (1, -signal.SIGTERM)
+    wait_for(lambda: not alive(int((folder / "pid").read_text())))
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_an_unknown_name_lists_the_known_ones(root):
