@@ -69,11 +69,6 @@ pca_reconstruct = Exercise(
         "you kept the last components; the singular values fall, so the first rows of Vh come first": (
             lambda x, dims: _pca_reconstruct(x, dims, last=True)
         ),
-        "you returned the codes (N, dims); multiply by the components to come back to (N, D)": (
-            lambda x, dims: (
-                (x - x.mean(dim=0)) @ torch.linalg.svd(x - x.mean(dim=0)).Vh[:dims].abs().T * 0 + dims
-            )
-        ),
     },
 )
 
