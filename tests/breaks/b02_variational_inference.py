@@ -82,7 +82,10 @@ BREAKS = {
         "descend(1.0, torch.log, lr=1e-3)",
     ),
     # no hidden units after all
-    "32 hidden units close most of the amortization gap of the linear encoder": ("(32,)}", "()}"),
+    "A hidden layer closes most of the amortization gap of the linear encoder": (
+        '"32 units": (32,)',
+        '"32 units": ()',
+    ),
     # the search for the best Gaussian hardly begins
     "No encoder beats the best Gaussian for each x": (
         "def best_gaussian(x, steps=60)",
@@ -90,7 +93,7 @@ BREAKS = {
     ),
     # a linear decoder has a Gaussian posterior
     "The approximation gap is no artefact: the best Gaussians leave it too": (
-        "EPOCHS = session.pick(quick=20, full=100)",
+        "EPOCHS = session.pick(quick=20, full=60)",
         "EPOCHS, decode = 1, lambda z: 2 * z",
     ),
     "The −ELBO of the trained linear VAE meets the exact pPCA likelihood": FOUR_TIMES_KL,
