@@ -44,16 +44,12 @@ class _CannotJudge(Exception):
 
 
 def check(exercise, attempt):
-    """Run the reader's `attempt`; print and return `○ not attempted`, `✓ correct` or `✗` and a hint.
-
-    The attempt is run, never read, so that two differently written right answers both pass.
-    """
-    line = _verdict(exercise, attempt)
-    print(line)
-    return line
+    """Run the reader's `attempt`; print `○ not attempted`, `✓ correct` or `✗` and a hint."""
+    print(verdict(exercise, attempt))
 
 
-def _verdict(exercise, attempt):
+def verdict(exercise, attempt):
+    """The line that `check` prints. The attempt is run, never read: two different right answers both pass."""
     expected = _measure(exercise, exercise.solution)
     try:
         measured = _measure(exercise, _guarded(attempt))

@@ -7,7 +7,7 @@ import re
 import pytest
 from notebook_files import NOTEBOOKS, called, read
 
-from helpers.checks import Exercise, check
+from helpers.checks import Exercise, verdict
 
 MODULES = {path.stem: f"helpers.exercises.e{path.stem}" for path in NOTEBOOKS}
 LEAST = {"00_check_your_setup": 0, "01_autoencoder": 3}  # all others: four
@@ -60,8 +60,8 @@ def test_a_notebook_has_exercises_and_uses_all_it_has(path):
 @pytest.mark.parametrize(("path", "name", "stub", "solution"), ALL, ids=[f"{e[0].stem}-{e[1]}" for e in ALL])
 def test_stub_solution_and_mistakes(path, name, stub, solution):
     exercise = exercise_named(path, name)
-    assert check(exercise, defined(path, stub, name)) == "○ not attempted"
-    assert check(exercise, defined(path, solution, name)).startswith("✓")
+    assert verdict(exercise, defined(path, stub, name)) == "○ not attempted"
+    assert verdict(exercise, defined(path, solution, name)).startswith("✓")
     assert exercise.mistakes, "an exercise names the common mistakes"
     for hint, mistaken in exercise.mistakes.items():
-        assert check(exercise, mistaken) == f"✗ {hint}"
+        assert verdict(exercise, mistaken) == f"✗ {hint}"
