@@ -124,7 +124,8 @@ def test_other_wrong_answers_are_told_what_is_wrong(exercise, attempt, line):
 def test_an_error_in_the_attempt_is_told_from_an_error_in_using_its_answer():
     assert verdict(HALF_NORM, lambda x: x @ x).startswith("✗ your function stopped with RuntimeError: mat1 ")
     assert verdict(TOTAL, lambda: 0).startswith("✗ your function stopped with TypeError: ")
-    assert verdict(UNPACKED, lambda x: 3).startswith(
+    line = verdict(UNPACKED, lambda x: 3)
+    assert line.startswith("✗ what your function returned does not fit: TypeError: ")
         "✗ what your function returned does not fit: TypeError: "
     )
 
