@@ -126,8 +126,6 @@ def test_an_error_in_the_attempt_is_told_from_an_error_in_using_its_answer():
     assert verdict(TOTAL, lambda: 0).startswith("✗ your function stopped with TypeError: ")
     line = verdict(UNPACKED, lambda x: 3)
     assert line.startswith("✗ what your function returned does not fit: TypeError: ")
-        "✗ what your function returned does not fit: TypeError: "
-    )
 
 
 def test_torchs_own_not_implemented_error_is_no_stub():
