@@ -131,7 +131,7 @@ def _measure_elbo(elbo):
     images = [torch.randn(4, 3), torch.randn(4, 2), torch.rand(4, 2) - 1.5]
     x, mu, logvar = (rows.repeat(5000, 1) for rows in images)
     W = torch.tensor([[1.0, 0.5], [-0.7, 1.0], [0.3, -0.8]])
-    estimates = elbo(x, mu, logvar, lambda z: torch.tanh(z @ W.T), -0.7, 5)
+    estimates = elbo(x, mu, logvar, lambda z: torch.tanh(z @ W.T), torch.tensor(-0.7), 5)
     if not isinstance(estimates, torch.Tensor) or estimates.shape != (20_000,):
         return [estimates, torch.zeros(4)]
     return [torch.zeros_like(estimates), estimates.view(5000, 4).mean(dim=0)]
