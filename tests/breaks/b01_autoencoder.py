@@ -11,11 +11,8 @@ BREAKS = {
         "centred = train_flat - train_flat.mean(dim=0)",
         "centred = train_flat",
     ),
-    # weight decay, which Muon has by default, pulls the optimum away
-    "A linear autoencoder reaches PCA's error": (
-        "torch.optim.Muon(linear.parameters(), lr=0.03, weight_decay=0)",
-        "torch.optim.Muon(linear.parameters(), lr=0.03)",
-    ),
+    # stopped before it has converged
+    "A linear autoencoder reaches PCA's error": ("for _ in range(LINEAR_STEPS):", "for _ in range(20):"),
     # a sum in place of a mean over the images
     "The 784 rows stand for all the images": (" / math.sqrt(len(centred))", ""),
     # it starts at the components, and no step leads away from them
@@ -24,8 +21,11 @@ BREAKS = {
         "linear[0].weight.data.copy_(components)\nlinear[1].weight.data.copy_(components.T)\n"
         "muon = torch.optim.Muon(linear.parameters(), lr=0.0",
     ),
-    # random weights
-    "PCA of its reconstructions gives the components back": ("muon.step()", "pass"),
+    # images that are not centred
+    "PCA of its reconstructions gives the components back": (
+        "centred = train_flat - train_flat.mean(dim=0)",
+        "centred = train_flat",
+    ),
     # networks that were not trained
     "At every width the autoencoder's error on unseen digits is below PCA's": (
         'train(autoencoders[latent_dim], reconstruction_loss, f"autoencoder, {latent_dim} latents")',
@@ -33,8 +33,8 @@ BREAKS = {
     ),
     # shuffled labels
     "Though no label was used, neighbours in the plane share a digit far more often than by chance": (
-        "fit(train_codes[:4000], digits.train_labels[:4000].cpu())",
-        "fit(train_codes[:4000], digits.train_labels[torch.randperm(4000)].cpu())",
+        "digits.train_labels[nearest] ==",
+        "digits.train_labels.flip(0)[nearest] ==",
     ),
     # codes of digits in place of points between them
     "Halfway between two classes the classifier is unsure more than twice as often as at the codes": (
