@@ -177,39 +177,79 @@ elbo_by_draws = Exercise(
 
 
 def _score_solution(f, z, mu, sigma):
-    return f(z) * (z - mu) / sigma**2
+    return f(z) * (z - mu) / sigma**2, f(z) * ((z - mu) ** 2 / sigma**3 - 1 / sigma)
+
+
+def _changed(by_mu=lambda g, f, z, mu, sigma: g, by_sigma=lambda g, f, z, mu, sigma: g):
+    """The solution with one or both of its gradients g replaced."""
+
+    def attempt(*a):
+        first, second = _score_solution(*a)
+        return by_mu(first, *a), by_sigma(second, *a)
+
+    return attempt
 
 
 def _reparameterized(f, z, mu, sigma):
     z = z.clone().requires_grad_()
-    return torch.autograd.grad(f(z).sum(), z)[0]
+    (slope,) = torch.autograd.grad(f(z).sum(), z)
+    return slope, slope * (z.detach() - mu) / sigma
+
+
+def _unweighted(f, z, mu, sigma):
+    return _score_solution(torch.ones_like, z, mu, sigma)
+
+
+def _weighted_by_log_q(f, z, mu, sigma):
+    log_q = torch.distributions.Normal(mu, sigma).log_prob(z)
+    return f(z) * log_q, f(z) * log_q
 
 
 def _measure_scores(gradients):
-    return [
+    answers = [
         gradients(torch.sin, 0.7 + 0.4 * torch.randn(20), 0.7, 0.4),
         gradients(lambda z: z**3, -1.0 + 2.5 * torch.randn(20), -1.0, 2.5),
     ]
+    return [g for pair in answers for g in (pair if isinstance(pair, tuple | list) else [pair])]
 
 
 score_gradients = Exercise(
     _score_solution,
     _measure_scores,
     {
-        "you divided by σ; ∇_μ log q(z) = (z − μ)/σ²": (lambda f, z, mu, sigma: f(z) * (z - mu) / sigma),
-        "the division by σ² is missing: ∇_μ log q(z) = (z − μ)/σ²": lambda f, z, mu, sigma: f(z) * (z - mu),
-        "the sign is flipped: log q holds −(z − μ)²/2σ², whose derivative by μ is +(z − μ)/σ²": (
-            lambda f, z, mu, sigma: f(z) * (mu - z) / sigma**2
+        "you returned one gradient; return two: ∂/∂mu, ∂/∂sigma": lambda *a: _score_solution(*a)[0],
+        "the two are in the wrong order: return ∂/∂mu first": lambda *a: _score_solution(*a)[::-1],
+        "∂/∂mu: you divided by σ; ∇_μ log q(z) = (z − μ)/σ²": (
+            _changed(by_mu=lambda g, f, z, mu, sigma: g * sigma)
         ),
-        "that is ∇_μ log q(z) alone: weight it by f(z)": lambda f, z, mu, sigma: (z - mu) / sigma**2,
-        "that is the reparameterized gradient f′(z): the score function needs no derivative of f": (
+        "∂/∂mu: the division by σ² is missing; ∇_μ log q(z) = (z − μ)/σ²": (
+            _changed(by_mu=lambda g, f, z, mu, sigma: g * sigma**2)
+        ),
+        "∂/∂mu: the sign is flipped; log q holds −(z − μ)²/2σ², whose derivative by μ is +(z − μ)/σ²": (
+            _changed(by_mu=lambda g, *a: -g)
+        ),
+        "∂/∂sigma: the −1/σ is missing; log q holds −log σ, because the density is divided by σ": (
+            _changed(by_sigma=lambda g, f, z, mu, sigma: f(z) * (z - mu) ** 2 / sigma**3)
+        ),
+        "∂/∂sigma: the sign is flipped; a draw far from μ asks for a larger σ": (
+            _changed(by_sigma=lambda g, *a: -g)
+        ),
+        "∂/∂sigma: you divided (z − μ)² by σ²; the derivative of −(z − μ)²/2σ² by σ is (z − μ)²/σ³": (
+            _changed(by_sigma=lambda g, f, z, mu, sigma: f(z) * ((z - mu) ** 2 / sigma**2 - 1 / sigma))
+        ),
+        "∂/∂sigma: that is the derivative by σ²; by σ it is 2σ times as large": (
+            _changed(by_sigma=lambda g, f, z, mu, sigma: g / (2 * sigma))
+        ),
+        "∂/∂sigma: that is the derivative by logvar = log σ²; by σ it is 2/σ times as large": (
+            _changed(by_sigma=lambda g, f, z, mu, sigma: g * sigma / 2)
+        ),
+        "that is ∇ log q(z) alone: weight it by f(z)": _unweighted,
+        "those are the reparameterized gradients, f′(z) and f′(z)·ε: the score function needs no f′": (
             _reparameterized
         ),
-        "you weighted by log q(z); the estimator is f(z) times its gradient": (
-            lambda f, z, mu, sigma: f(z) * torch.distributions.Normal(mu, sigma).log_prob(z)
-        ),
-        "you averaged over the draws: return one estimate for each, (n,)": (
-            lambda f, z, mu, sigma: _score_solution(f, z, mu, sigma).mean()
+        "you weighted by log q(z); the estimator is f(z) times its gradient": _weighted_by_log_q,
+        "you averaged over the draws: return one estimate for each, two (n,)": (
+            lambda *a: tuple(g.mean() for g in _score_solution(*a))
         ),
     },
 )
