@@ -68,7 +68,7 @@ BREAKS = {
     ),
     # fitted to something else than the codes
     "A finer density fitted to the codes comes closer than one Gaussian": (
-        ".fit(z[:10_000]",
-        ".fit(torch.randn_like(z)[:10_000]",
+        "z[:10_000]",
+        "torch.randn_like(z)[:10_000]",
     ),
 }
