@@ -34,7 +34,7 @@ BREAKS = {
         "z = mu + logvar.exp() * torch.randn_like(mu)  # one draw",
     ),
     # codes of a model without the KL
-    "Means alone are narrower than the prior": (
+    "On average over the latents, the means alone are narrower than the prior": (
         "means, noise, drawn = mu.var(dim=0)",
         "means, noise, drawn = mean_code(autoencoder, digits.train_images).var(dim=0)",
     ),
