@@ -1,7 +1,6 @@
 """The disentanglement scores against plain loops over their definitions, and on codes of known score."""
 
 import math
-import time
 from collections import Counter
 
 import numpy as np
@@ -372,39 +371,3 @@ def test_a_bad_encoder_is_named(score):
         score(lambda f: perfect(f) * torch.nan, 10, 10, 4)
     with pytest.raises(ValueError, match=r"gave \(\d+,\); expected \(B, latents\)"):
         score(lambda f: perfect(f)[:, 0], 10, 10, 4)
-
-
-# ---- speed
-
-
-def drawn_pairs(n):
-    for _ in range(n):
-        first, second = sample_factors(32), sample_factors(32)
-        k = torch.randint(5, ())
-        second[:, k] = first[:, k]
-        yield first, second
-
-
-@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
-def test_the_scores_are_at_least_five_times_faster_than_the_loops():
-    """Much faster, in truth (`make bench` prints it), but the logistic regression takes its time in both."""
-    factors = points(10_000)
-    mixing = 0.4 * torch.randn(5, 10, generator=torch.Generator().manual_seed(8))
-    codes = (perfect(factors) @ mixing).numpy(), factors.numpy()
-    assert seconds(plain_mig, *codes) > 5 * seconds(metrics.mig, *codes)
-    assert seconds(plain_modularity, *codes) > 5 * seconds(metrics.modularity, *codes)
-
-    record = Recorder(lambda factors: perfect(factors) @ mixing)
-    quick = seconds(metrics.factor_vae_score, record, 1000, 500, 32)
-    everywhere, train, test = record.batches(10_000, 32_000, 16_000)
-    assert seconds(plain_factor_vae, record.encode, everywhere, train.split(32), test.split(32)) > 5 * quick
-
-    quick = seconds(metrics.beta_vae_score, record.encode, 1000, 500, 32)
-    assert seconds(plain_beta_vae, record.encode, drawn_pairs(1000), drawn_pairs(500)) > 5 * quick
-
-
-def seconds(function, *arguments):
-    """Of processor time, so that a busy machine does not count."""
-    start = time.process_time()
-    function(*arguments)
-    return time.process_time() - start

@@ -1,7 +1,5 @@
 """The sprites: every pixel against the outlines' own inside test, the dataset's order, the original file."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -191,12 +189,3 @@ def test_the_original_file_refuses_what_it_does_not_hold(small_file, tmp_path):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     with pytest.raises(ValueError, match="has no imgs, latents_classes"):
         sprites.load_npz(tmp_path / "other.npz")
-
-
-def test_training_never_waits_for_the_images():
-    """`make bench` prints the speed; here a tenth of the promise, since the machine may be busy."""
-    factors = sample_factors(2000)
-    render(factors)  # the table of crossings is made once
-    start = time.process_time()
-    render(factors)
-    assert 2000 / (time.process_time() - start) > 2000
