@@ -42,7 +42,7 @@ BREAKS = {
         "halfway = decode(z)",
     ),
     # shuffled labels: the pairs are not of one class
-    "Halfway within one class it is not": (
+    "Halfway within one class it is unsure less than twice as often": (
         "same = digits.test_labels == digits.test_labels[partner]",
         "same = digits.test_labels == digits.test_labels[partner].flip(0)",
     ),
@@ -62,7 +62,7 @@ BREAKS = {
         "shuffled = labels",
     ),
     # the codes of digits in place of a guess at them
-    "Codes from a Gaussian, a box or N(0, I) end at least half as far again from digits as reconstructions": (
+    "Codes from a Gaussian, a box or N(0, I) end more than 1.5 times as far from digits as reconstructions": (
         "decode(gaussian.sample((N,)))",
         "decode(z[-N:])",
     ),
