@@ -35,7 +35,7 @@ lab: setup  ## open the first notebook in JupyterLab
 	$(IN_VENV) -m jupyterlab notebooks/00_check_your_setup.ipynb
 
 test: lint  ## run everything that CI runs
-	TUTORIAL_PROFILE=quick OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+	TUTORIAL_PROFILE=quick OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 lint: setup  ## check the style of Python files and notebooks

