@@ -1,10 +1,14 @@
-"""A training run in a file: written whole or not at all, resumed exactly, refused for another run.
+"""Runs in files, written whole or not at all: a training that is resumed exactly, and the result of a run.
 
-Used by `helpers.training.fit`; no lesson, so taught nowhere.
+Used by `fit` and `run_grid` of `helpers.training`; no lesson, so taught nowhere.
 """
 
+import hashlib
+import io
 import os
+import re
 import zipfile
+from numbers import Number
 from pathlib import Path
 
 import torch
@@ -40,13 +44,7 @@ def save(path, model, optimizers, schedulers, settings, history):
         "schedulers": [scheduler.state_dict() for scheduler in schedulers],
         "random": {name: get() for name, (get, _) in _generators(model).items()},
     }
-    new = Path(f"{path}.new")  # in the same folder: os.replace cannot cross file systems
-    new.parent.mkdir(parents=True, exist_ok=True)
-    with open(new, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    _write(path, state)
 
 
 def load(path, model, optimizers, schedulers, settings, epochs):
@@ -57,10 +55,7 @@ def load(path, model, optimizers, schedulers, settings, epochs):
     """
     advice = "delete the file, or name another"
     try:
-        with zipfile.ZipFile(path) as file:
-            if file.testzip() is not None:  # torch.load does not compare the checksums that torch.save wrote
-                raise zipfile.BadZipFile
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _read(path)
         found, epoch, history = dict(state.get("settings")), state["epoch"], dict(state["history"])
     except Exception as error:
         raise ValueError(f"{path} is damaged, or no checkpoint ({type(error).__name__}): {advice}") from None
@@ -95,3 +90,94 @@ def _generators(model):
         device = torch.get_device_module(kind)
         found[kind] = (device.get_rng_state, device.set_rng_state)
     return found
+
+
+# ---- Results of runs
+
+
+def spell(value):
+    """A parameter as text that is the same in every process, or None where it has no such text."""
+    if isinstance(value, str):
+        return repr(value)
+    if value is None or isinstance(value, Number):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        parts = [spell(part) for part in value]
+        return None if None in parts else f"({', '.join(parts)})"
+    name = getattr(value, "__name__", "<lambda>")
+    return None if name == "<lambda>" else name
+
+
+def spell_run(run):
+    """The parameters of a run, dict name → value, as text: "lr=0.1, seed=3"."""
+    return ", ".join(f"{name}={spell(value) or type(value).__name__}" for name, value in sorted(run.items()))
+
+
+def result_path(folder, function, run):
+    """The file for `function(**run)`: its name says which run it is, and ends in a hash of the whole text.
+
+    Raises ValueError where the function or a parameter has no name that would be the same tomorrow.
+    """
+    for name, value in {"function": function, **run}.items():
+        if spell(value) is None:
+            raise ValueError(
+                f"{name} is a {type(value).__name__} without a name, so no file can be named after it; with a "
+                "folder, expected numbers, text, functions made by def, classes, and lists or tuples of these"
+            )
+    text = f"{function.__name__}({spell_run(run)})"
+    readable = re.sub(r"[^\w.=-]+", "-", text, flags=re.ASCII)[:150].strip("-")
+    return Path(folder) / f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.pt"
+
+
+def save_result(path, result):
+    """Write a run's result; return it as `load_result` will. Raises ValueError where that cannot be done."""
+    try:
+        torch.load(io.BytesIO(_bytes(result)), weights_only=True)
+    except Exception as error:
+        why = re.search(r"GLOBAL (\S+)", str(error))
+        raise ValueError(
+            f"the result for {path.name} cannot be stored ({why[1] if why else error}); with a folder, expected "
+            "numbers, text and tensors, in lists, tuples and dicts"
+        ) from None
+    _write(path, {"result": result})
+    return load_result(path)
+
+
+def load_result(path):
+    """A result that `save_result` wrote, tensors on the CPU. Runs no code that the file holds.
+
+    Raises ValueError where the file is damaged.
+    """
+    try:
+        return _read(path)["result"]
+    except Exception as error:
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}): delete it, to do its run again"
+        ) from None
+
+
+# ---- Files
+
+
+def _bytes(state):
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _write(path, state):
+    """Whoever reads `path` finds the old file or the new one, whole."""
+    new = Path(f"{path}.new")  # in the same folder: os.replace cannot cross file systems
+    new.parent.mkdir(parents=True, exist_ok=True)
+    with open(new, "wb") as file:
+        file.write(_bytes(state))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+
+
+def _read(path):
+    with zipfile.ZipFile(path) as file:
+        if file.testzip() is not None:  # torch.load does not compare the checksums that torch.save wrote
+            raise zipfile.BadZipFile
+    return torch.load(path, map_location="cpu", weights_only=True)

@@ -2,7 +2,7 @@
 
 Taught in 01_autoencoder (`squared_error`, `reconstruction_loss`),
 02_variational_inference (`kl_to_standard_normal`, `gaussian_nll`),
-03_vae (`bernoulli_nll`, `negative_elbo`, `log_weight`, `importance_weighted_nll`).
+03_vae (`bernoulli_nll`, `negative_elbo`, `log_weights`, `importance_weighted_nll`).
 """
 
 import math
@@ -72,13 +72,16 @@ def negative_elbo(model, x, beta=1.0, nll=bernoulli_nll):
     return reconstruction + beta * kl, {"nll": reconstruction.detach(), "kl": kl.detach()}
 
 
-def log_weight(model, x, nll=bernoulli_nll):
-    """log w = log p(x|z) + log p(z) − log q(z|x) for one draw z ~ q(z|x) per image: → (B,), nats."""
-    mu, logvar = model.encode(x)
-    z = reparameterize(mu, logvar)
-    log_q = -gaussian_nll(z, mu, logvar)
-    log_prior = -gaussian_nll(z, torch.zeros_like(z), 0.0)
-    return log_prior - log_q - nll(x, model.decode(z))
+def log_weights(model, x, k, nll=bernoulli_nll):
+    """log w = log p(x|z) + log p(z) − log q(z|x) for k draws z ~ q(z|x) of each image: → (k, B), nats."""
+    mu, logvar = model.encode(x)  # once, for all draws
+    log_w = []
+    for _ in range(k):
+        z = reparameterize(mu, logvar)
+        log_q = -gaussian_nll(z, mu, logvar)
+        log_prior = -gaussian_nll(z, torch.zeros_like(z), 0.0)
+        log_w.append(log_prior - log_q - nll(x, model.decode(z)))
+    return torch.stack(log_w)
 
 
 @torch.no_grad()
@@ -90,5 +93,4 @@ def importance_weighted_nll(model, x, k, nll=bernoulli_nll):
     """
     if k < 1:
         raise ValueError(f"k is {k}; expected at least one draw per image")
-    log_w = torch.stack([log_weight(model, x, nll) for _ in range(k)])  # (k, B)
-    return math.log(k) - log_w.logsumexp(dim=0)
+    return math.log(k) - log_weights(model, x, k, nll).logsumexp(dim=0)

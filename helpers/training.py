@@ -1,18 +1,24 @@
 """The one training loop of the series. `train_epoch` is taught in 01_autoencoder; `fit` adds what is not
-the lesson: progress, history, a checkpoint, and errors that say where and what to do."""
+the lesson: progress, history, a checkpoint, and errors that say where and what to do; `run_grid`, many runs."""
 
+import io
+import os
 import sys
 import time
 from collections import Counter
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from joblib import Parallel, delayed
 from torch import nn
 from tqdm import tqdm
 
 from helpers import checkpoint as checkpoints
 from helpers.data import batches
+
+_in_grid = False  # whether a run of `run_grid` is under way: Ctrl-C must stop the grid, not only its `fit`
 
 
 class History(NamedTuple):
@@ -104,6 +110,8 @@ def fit(
         where = f"{title}: epoch {epochs_in(history) + 1}"
         raise FloatingPointError(f"{where}, {error}. {advice(model)}") from None
     except KeyboardInterrupt:
+        if _in_grid:
+            raise
         note += f" · stopped by hand in epoch {epochs_in(history) + 1} of {epochs}"
     losses = [f" · {name} loss {terms['loss'][-1]:.2f}" for name, terms in history._asdict().items() if terms]
     seconds = time.perf_counter() - start
@@ -172,3 +180,60 @@ def record(terms, means):
 def epochs_in(history):
     """How many epochs a history holds."""
     return len(history.train.get("loss", []))
+
+
+# ---- Many runs
+
+
+def run_grid(function, grid, folder=None, title="runs", jobs=1):
+    """Call `function(**run)` for each dict in the list `grid`; print one line, return the results in order.
+
+    `jobs` processes, each with one torch thread, share the runs; within `joblib.parallel_config("dask")`, the
+    cluster does. What runs print is not shown. An error is, with the run's parameters, and its result is None.
+    With `folder`, each result is a file as soon as it is there, and a later call goes on from those files.
+    They are named by the function's name and the parameters, not by its code or its data: where these
+    change, name another folder. Ctrl-C keeps what is done; the rest is None.
+    Raises ValueError for a bad argument, a damaged file, and a result that no file can hold.
+    """
+    if not isinstance(grid, list) or not all(isinstance(run, dict) for run in grid):
+        raise ValueError(f"grid is {grid!r:.60}; expected a list of dicts: [{{'lr': 0.1}}, {{'lr': 0.2}}]")
+    paths = [folder and checkpoints.result_path(folder, function, run) for run in grid]
+    results = [checkpoints.load_result(path) if path and path.exists() else None for path in paths]
+    todo = [i for i, path in enumerate(paths) if not (path and path.exists())]
+    start, done, failed, note = time.perf_counter(), len(grid) - len(todo), 0, ""
+    if done:
+        note = f" · {done} from {folder}"
+    calls = (delayed(_attempt)(function, i, grid[i], os.getpid()) for i in todo)
+    try:
+        with (
+            tqdm(total=len(grid), desc=title, initial=done, leave=False, file=sys.stdout) as bar,
+            closing(Parallel(None if jobs == 1 else jobs, return_as="generator_unordered")(calls)) as ended,
+        ):
+            for i, result, error in ended:
+                if error:
+                    failed += 1
+                    bar.write(f"{title}: failed with {checkpoints.spell_run(grid[i])}: {error}")
+                else:
+                    results[i] = checkpoints.save_result(paths[i], result) if folder else result
+                    done += 1
+                bar.update()
+    except KeyboardInterrupt:
+        note += " · stopped by hand"
+    note += f" · {failed} failed" if failed else ""
+    print(f"{title}: {done} of {len(grid)} runs, {time.perf_counter() - start:.0f} s{note}")
+    return results
+
+
+def _attempt(function, i, run, parent):
+    """One run, in whichever process: → its place in the grid, its result, and the error or None."""
+    global _in_grid
+    if os.getpid() != parent:
+        torch.set_num_threads(1)
+    _in_grid = True
+    try:
+        with redirect_stdout(io.StringIO()):
+            return i, function(**run), None
+    except Exception as error:
+        return i, None, " ".join(f"{type(error).__name__}: {error}".split())
+    finally:
+        _in_grid = False
