@@ -121,8 +121,8 @@ def result_path(folder, function, run):
     for name, value in {"function": function, **run}.items():
         if spell(value) is None:
             raise ValueError(
-                f"{name} is a {type(value).__name__} without a name, so no file can be named after it; with a "
-                "folder, expected numbers, text, functions made by def, classes, and lists or tuples of these"
+                f"{name} is a {type(value).__name__} without a name, so no file can be named after it; with "
+                "a folder, expected numbers, text, functions made by def, classes, or lists or tuples of them"
             )
     text = f"{function.__name__}({spell_run(run)})"
     readable = re.sub(r"[^\w.=-]+", "-", text, flags=re.ASCII)[:150].strip("-")
@@ -136,8 +136,8 @@ def save_result(path, result):
     except Exception as error:
         why = re.search(r"GLOBAL (\S+)", str(error))
         raise ValueError(
-            f"the result for {path.name} cannot be stored ({why[1] if why else error}); with a folder, expected "
-            "numbers, text and tensors, in lists, tuples and dicts"
+            f"the result for {path.name} cannot be stored ({why[1] if why else error}); with a folder, "
+            "expected numbers, text and tensors, in lists, tuples and dicts"
         ) from None
     _write(path, {"result": result})
     return load_result(path)

@@ -1,5 +1,5 @@
 """The one training loop of the series. `train_epoch` is taught in 01_autoencoder; `fit` adds what is not
-the lesson: progress, history, a checkpoint, and errors that say where and what to do; `run_grid`, many runs."""
+the lesson: progress, history, a checkpoint, errors that say where and what to do. `run_grid`: many runs."""
 
 import io
 import os
@@ -189,7 +189,7 @@ def run_grid(function, grid, folder=None, title="runs", jobs=1):
     """Call `function(**run)` for each dict in the list `grid`; print one line, return the results in order.
 
     `jobs` processes, each with one torch thread, share the runs; within `joblib.parallel_config("dask")`, the
-    cluster does. What runs print is not shown. An error is, with the run's parameters, and its result is None.
+    cluster does. What a run prints is not shown; its error is, with its parameters, and its result is None.
     With `folder`, each result is a file as soon as it is there, and a later call goes on from those files.
     They are named by the function's name and the parameters, not by its code or its data: where these
     change, name another folder. Ctrl-C keeps what is done; the rest is None.

@@ -30,19 +30,20 @@ def pins():
 
 
 def floors(*groups):
-    lists = {"run": PROJECT["dependencies"], "dev": PROJECT["optional-dependencies"]["dev"]}
-    return requirements([line for group in groups for line in lists[group]], r"([\w-]+)>=([\d.]+)")
+    """{package: version} of these groups; of all, if none is named."""
+    lists = {"run": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+    return requirements([line for group in groups or lists for line in lists[group]], r"([\w-]+)>=([\d.]+)")
 
 
 # ---- versions
 
 
 def test_requirements_pin_exactly_the_packages_of_pyproject():
-    assert pins().keys() == floors("run", "dev").keys()
+    assert pins().keys() == floors().keys()
 
 
 def test_no_floor_lies_above_its_pin():
-    assert not {name: floor for name, floor in floors("run", "dev").items() if floor > pins()[name]}
+    assert not {name: floor for name, floor in floors().items() if floor > pins()[name]}
 
 
 def test_conda_installs_python_and_the_same_requirements():
@@ -94,7 +95,7 @@ def imported(source):
 )
 def test_every_import_is_declared(path):
     reader = path.suffix == ".ipynb" or "helpers" in path.relative_to(ROOT).parts
-    declared = floors("run") if reader else floors("run", "dev")
+    declared = floors("run") if reader else floors()
     if path.suffix == ".ipynb":
         modules = {name for cell in code_cells(path) for name in imported(cell.source)}
     else:
@@ -104,7 +105,7 @@ def test_every_import_is_declared(path):
     for module in modules - own - set(sys.stdlib_module_names):
         names = {name.lower().replace("_", "-") for name in packages.get(module, [])}
         assert names & declared.keys(), (
-            f"{module} is in no {'dependency' if reader else 'dependency or dev extra'}"
+            f"{module} is in no {'dependency' if reader else 'dependency or extra'}"
         )
 
 
