@@ -2,7 +2,8 @@
 
 Taught in 01_autoencoder (`squared_error`, `reconstruction_loss`),
 02_variational_inference (`kl_to_standard_normal`, `gaussian_nll`),
-03_vae (`bernoulli_nll`, `negative_elbo`, `log_weights`, `importance_weighted_nll`).
+03_vae (`bernoulli_nll`, `negative_elbo`, `log_weights`, `importance_weighted_nll`),
+05_beta_vae (`capacity_loss`, `total_correlation_split`).
 """
 
 import math
@@ -94,3 +95,34 @@ def importance_weighted_nll(model, x, k, nll=bernoulli_nll):
     if k < 1:
         raise ValueError(f"k is {k}; expected at least one draw per image")
     return math.log(k) - log_weights(model, x, k, nll).logsumexp(dim=0)
+
+
+def capacity_loss(model, x, capacity, gamma=100.0, nll=bernoulli_nll):
+    """D + γ|R − C|: the rate is pulled towards `capacity` nats: → loss, terms, nats per image.
+
+    Burgess et al. 2018, eq. 8, where the capacity grows during training and γ is 1000.
+    """
+    x_out, mu, logvar = model(x)
+    reconstruction = nll(x, x_out).mean()
+    kl = kl_to_standard_normal(mu, logvar).mean()
+    return reconstruction + gamma * (kl - capacity).abs(), {"nll": reconstruction.detach(), "kl": kl.detach()}
+
+
+def total_correlation_split(z, mu, logvar, n):
+    """The KL of one draw z in three parts, from a batch out of n images: (B, D) each → three (B,), nats.
+
+    Information, total correlation, and each latent alone; their sum is log q(z|x) − log p(z). The estimate of
+    q(z) is unbiased, its logarithm too small for B < n. Raises ValueError unless 2 ≤ B ≤ n.
+    Chen et al. 2018, §3 and appendix C.
+    """
+    if not 2 <= len(z) <= n:
+        raise ValueError(f"n is {n} for a batch of {len(z)}; expected 2 or more images, and no more than n")
+    b = len(z)
+    log_q = -0.5 * (math.log(2 * math.pi) + logvar + (z[:, None] - mu) ** 2 / logvar.exp())  # (B, B, D)
+    others = math.log((n - 1) / n / (b - 1))
+    log_weight = torch.full((b, b), others, device=z.device).fill_diagonal_(-math.log(n))
+    log_qzx = log_q.sum(dim=2).diagonal()  # log q(z_i|x_i)
+    log_qz = (log_weight + log_q.sum(dim=2)).logsumexp(dim=1)
+    log_each = (log_weight[:, :, None] + log_q).logsumexp(dim=1).sum(dim=1)  # log Π_j q(z_j)
+    log_prior = -gaussian_nll(z, torch.zeros_like(z), 0.0)
+    return log_qzx - log_qz, log_qz - log_each, log_each - log_prior

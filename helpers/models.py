@@ -2,7 +2,8 @@
 
 Taught in 01_autoencoder (`mlp`, `Autoencoder`),
 02_variational_inference (`reparameterize`, `LinearVAE`),
-03_vae (`VAE`).
+03_vae (`VAE`),
+05_beta_vae (`ConvVAE`).
 """
 
 from itertools import pairwise
@@ -95,6 +96,49 @@ class VAE(nn.Module):
         if z.shape[1:] != (self.latent_dim,):
             raise ValueError(f"z has the shape {tuple(z.shape)}; expected (B, {self.latent_dim})")
         return self.decoder(z).view(-1, 1, 28, 28)  # x_logits (B, 1, 28, 28)
+
+    def forward(self, x):
+        mu, logvar = self.encode(x)
+        return self.decode(reparameterize(mu, logvar)), mu, logvar
+
+
+class ConvVAE(nn.Module):
+    """A convolutional VAE of images (B, 1, image_size, image_size): layers halve the side, or double it.
+
+    The defaults are the network of Locatello et al. 2019; for digits, image_size=28 and channels=(32, 64).
+    `kernels` are the encoder's; the decoder's are all 4. Raises ValueError where image_size cannot be halved
+    that often, and where the images or z have another shape.
+    """
+
+    def __init__(self, image_size=64, latent_dim=10, channels=(32, 32, 64, 64), kernels=(4, 4, 2, 2)):
+        super().__init__()
+        if image_size % 2 ** len(channels):
+            raise ValueError(
+                f"image_size is {image_size}; {len(channels)} layers that halve it need a multiple of "
+                f"{2 ** len(channels)}: give fewer channels, as in channels=(32, 64) for 28"
+            )
+        self.image_size, self.latent_dim = image_size, latent_dim
+        side = image_size // 2 ** len(channels)  # of the last feature map
+        flat = channels[-1] * side**2  # what the linear layers see
+        down, up = [], []
+        for c_in, c_out, k in zip((1, *channels), channels, kernels, strict=False):
+            down += [nn.Conv2d(c_in, c_out, k, stride=2, padding=k // 2 - 1), nn.ReLU()]
+            up = [nn.ReLU(), nn.ConvTranspose2d(c_out, c_in, 4, stride=2, padding=1), *up]
+        self.encoder = nn.Sequential(*down, nn.Flatten(), *mlp(flat, 256, 2 * latent_dim))
+        self.decoder = nn.Sequential(
+            *mlp(latent_dim, 256, flat), nn.Unflatten(1, (channels[-1], side, side)), *up
+        )
+
+    def encode(self, x):
+        if x.shape[1:] != (1, self.image_size, self.image_size):
+            raise ValueError(f"x is {tuple(x.shape)}; expected (B, 1, H, W) with H = W = {self.image_size}")
+        mu, logvar = self.encoder(x).chunk(2, dim=1)
+        return mu, logvar  # each (B, latent_dim)
+
+    def decode(self, z):
+        if z.shape[1:] != (self.latent_dim,):
+            raise ValueError(f"z has the shape {tuple(z.shape)}; expected (B, {self.latent_dim})")
+        return self.decoder(z)  # x_logits (B, 1, image_size, image_size)
 
     def forward(self, x):
         mu, logvar = self.encode(x)

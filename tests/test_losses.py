@@ -1,4 +1,4 @@
-"""The losses of notebook 03 against torch.distributions, exact likelihoods and bad input."""
+"""The losses of notebooks 03 and 05 against torch.distributions, exact likelihoods and bad input."""
 
 import itertools
 import math
@@ -8,7 +8,15 @@ import torch
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from helpers.exact import linear_log_likelihood
-from helpers.losses import bernoulli_nll, gaussian_nll, importance_weighted_nll, log_weights, negative_elbo
+from helpers.losses import (
+    bernoulli_nll,
+    capacity_loss,
+    gaussian_nll,
+    importance_weighted_nll,
+    log_weights,
+    negative_elbo,
+    total_correlation_split,
+)
 from helpers.models import VAE, LinearVAE, reparameterize
 
 
@@ -193,3 +201,61 @@ def test_it_refuses_no_draws(k):
 def test_the_noise_is_drawn_afresh():
     mu = torch.zeros(4, 3)
     assert not torch.equal(reparameterize(mu, mu), reparameterize(mu, mu))
+
+
+# ---- the losses of 05
+
+
+def codes_of(n, latents=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    mu = torch.randn(n, latents, generator=generator, dtype=torch.float64)
+    logvar = torch.randn(n, latents, generator=generator, dtype=torch.float64) - 2
+    return mu + (0.5 * logvar).exp() * torch.randn(n, latents, generator=generator).double(), mu, logvar
+
+
+def test_the_split_of_the_kl_is_exact_when_the_batch_holds_all_images():
+    z, mu, logvar = codes_of(40)
+    q = torch.distributions.Normal(mu, (0.5 * logvar).exp())
+    alike = torch.distributions.Categorical(torch.ones(40).double())
+    mixture = torch.distributions.MixtureSameFamily(alike, torch.distributions.Independent(q, 1))
+    single = [
+        torch.distributions.MixtureSameFamily(
+            alike, torch.distributions.Normal(mu[:, j], (0.5 * logvar[:, j]).exp())
+        )
+        for j in range(3)
+    ]
+    each = sum(s.log_prob(z[:, j]) for j, s in enumerate(single))
+    prior = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(dim=1)
+    information, correlation, alone = total_correlation_split(z, mu, logvar, 40)
+    torch.testing.assert_close(information, q.log_prob(z).sum(dim=1) - mixture.log_prob(z), atol=1e-6, rtol=0)
+    torch.testing.assert_close(correlation, mixture.log_prob(z) - each, atol=1e-6, rtol=0)
+    torch.testing.assert_close(alone, each - prior, atol=1e-6, rtol=0)
+
+
+def test_a_batch_estimates_the_aggregate_posterior_without_bias():
+    z, mu, logvar = codes_of(30)
+    everything = total_correlation_split(z, mu, logvar, 30)
+    exact = (everything[1] + everything[2])[0].exp()  # q(z)/p(z) of the first image's draw
+    generator, estimates = torch.Generator().manual_seed(1), []
+    for _ in range(4000):
+        batch = torch.cat([torch.tensor([0]), 1 + torch.randperm(29, generator=generator)[:4]])
+        _, correlation, alone = total_correlation_split(z[batch], mu[batch], logvar[batch], 30)
+        estimates.append((correlation + alone)[0].exp())
+    estimates = torch.stack(estimates)
+    assert (estimates.mean() - exact).abs() < 4 * estimates.std() / 4000**0.5
+
+
+def test_the_split_refuses_a_batch_that_cannot_be():
+    z, mu, logvar = codes_of(4)
+    with pytest.raises(ValueError, match="n is 3 for a batch of 4"):
+        total_correlation_split(z, mu, logvar, 3)
+    with pytest.raises(ValueError, match="batch of 1"):
+        total_correlation_split(z[:1], mu[:1], logvar[:1], 3)
+
+
+def test_the_capacity_loss_is_the_nll_at_its_capacity():
+    torch.manual_seed(0)
+    model, x = VAE(latent_dim=3), torch.rand(5, 1, 28, 28).round()
+    for capacity in (0.0, 20.0):
+        loss, terms = capacity_loss(model, x, capacity, gamma=7.0)
+        assert loss.item() == pytest.approx((terms["nll"] + 7 * abs(terms["kl"] - capacity)).item(), rel=1e-5)

@@ -60,3 +60,52 @@ def test_reconstruction_loss_is_the_mean_over_the_batch():
     one_by_one = [losses.reconstruction_loss(model, image[None])[0] for image in x]
     assert torch.allclose(loss, torch.stack(one_by_one).mean())
     assert terms["reconstruction"] == loss and not terms["reconstruction"].requires_grad
+
+
+# ---- the convolutional VAE
+
+
+@pytest.mark.parametrize(("image_size", "channels"), [(64, (32, 32, 64, 64)), (28, (32, 64)), (16, (8,))])
+def test_shapes_of_the_convolutional_vae(image_size, channels):
+    model = models.ConvVAE(image_size, latent_dim=7, channels=channels)
+    x = torch.rand(3, 1, image_size, image_size)
+    x_logits, mu, logvar = model(x)
+    assert mu.shape == logvar.shape == (3, 7)
+    assert x_logits.shape == x.shape
+    assert x_logits.min() < 0 or x_logits.max() > 1  # not yet a sigmoid's
+
+
+def test_the_convolutional_vae_has_the_published_layers():
+    model = models.ConvVAE()
+    down = [
+        (m.out_channels, m.kernel_size[0], m.stride[0]) for m in model.encoder if isinstance(m, nn.Conv2d)
+    ]
+    assert down == [(32, 4, 2), (32, 4, 2), (64, 2, 2), (64, 2, 2)]
+    up = [m for m in model.decoder if isinstance(m, nn.ConvTranspose2d)]
+    assert [(m.out_channels, m.kernel_size[0], m.stride[0]) for m in up] == [
+        (64, 4, 2), (32, 4, 2), (32, 4, 2), (1, 4, 2)
+    ]  # fmt: skip
+    assert widths(model.encoder) == [1024, 256, 20]
+    assert widths(model.decoder) == [10, 256, 1024]
+
+
+def test_the_convolutional_decoder_sees_all_of_z_and_starts_with_an_activation_after_it():
+    model = models.ConvVAE(28, 3, channels=(32, 64))
+    z = torch.zeros(4, 3)
+    z[1:] += torch.eye(3)
+    images = model.decode(z)
+    assert all(not torch.equal(images[0], image) for image in images[1:])
+
+
+@pytest.mark.parametrize("size", [28, 65])
+def test_the_convolutional_vae_names_a_size_that_cannot_be_halved(size):
+    with pytest.raises(ValueError, match=f"image_size is {size}; 4 layers"):
+        models.ConvVAE(size)
+
+
+def test_the_convolutional_vae_refuses_other_shapes():
+    model = models.ConvVAE(64)
+    with pytest.raises(ValueError, match="H = W = 64"):
+        model.encode(torch.rand(2, 1, 28, 28))
+    with pytest.raises(ValueError, match=r"expected \(B, 10\)"):
+        model.decode(torch.rand(2, 20))
