@@ -3,6 +3,7 @@
 Taught in 01_autoencoder (`squared_error`, `reconstruction_loss`),
 02_variational_inference (`kl_to_standard_normal`, `gaussian_nll`),
 03_vae (`bernoulli_nll`, `negative_elbo`, `log_weights`, `importance_weighted_nll`),
+04_training_a_vae (`free_bits`),
 05_beta_vae (`capacity_loss`, `total_correlation_split`).
 """
 
@@ -95,6 +96,21 @@ def importance_weighted_nll(model, x, k, nll=bernoulli_nll):
     if k < 1:
         raise ValueError(f"k is {k}; expected at least one draw per image")
     return math.log(k) - log_weights(model, x, k, nll).logsumexp(dim=0)
+
+
+def free_bits(model, x, floor, nll=bernoulli_nll):
+    """nll + Σ_j max(floor, KL_j), KL_j the mean KL of latent j over the batch: → loss, terms, nats per image.
+
+    A latent's KL below `floor` nats has no gradient, so it costs nothing. Kingma et al. 2016, each latent a
+    group of its own. Raises ValueError where the floor is negative.
+    """
+    if floor < 0:
+        raise ValueError(f"floor is {floor}; expected 0 or more nats for each latent")
+    x_out, mu, logvar = model(x)
+    reconstruction = nll(x, x_out).mean()
+    kl = 0.5 * (mu**2 + logvar.exp() - logvar - 1).mean(dim=0)  # (D,)
+    loss = reconstruction + kl.clamp(min=floor).sum()
+    return loss, {"nll": reconstruction.detach(), "kl": kl.sum().detach()}
 
 
 def capacity_loss(model, x, capacity, gamma=100.0, nll=bernoulli_nll):

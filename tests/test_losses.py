@@ -1,4 +1,4 @@
-"""The losses of notebooks 03 and 05 against torch.distributions, exact likelihoods and bad input."""
+"""The losses of notebooks 03, 04 and 05 against torch.distributions, exact likelihoods and bad input."""
 
 import itertools
 import math
@@ -11,6 +11,7 @@ from helpers.exact import linear_log_likelihood
 from helpers.losses import (
     bernoulli_nll,
     capacity_loss,
+    free_bits,
     gaussian_nll,
     importance_weighted_nll,
     log_weights,
@@ -201,6 +202,44 @@ def test_it_refuses_no_draws(k):
 def test_the_noise_is_drawn_afresh():
     mu = torch.zeros(4, 3)
     assert not torch.equal(reparameterize(mu, mu), reparameterize(mu, mu))
+
+
+# ---- the loss of 04
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.02, 5.0])
+def test_free_bits_pay_for_each_latent_at_least_the_floor(floor):
+    model, x = VAE(latent_dim=3).double(), images().double()
+    torch.manual_seed(1)
+    loss, terms = free_bits(model, x, floor)
+    torch.manual_seed(1)
+    x_logits, mu, logvar = model(x)
+    kl = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)).mean(dim=0)  # (3,)
+    paid = sum(max(floor, one) for one in kl.tolist())
+    torch.testing.assert_close(loss.item(), bernoulli_nll(x, x_logits).mean().item() + paid)
+    assert terms["kl"].item() == pytest.approx(kl.sum().item())
+
+
+def test_free_bits_with_a_floor_of_zero_are_the_negative_elbo():
+    model, x = VAE(latent_dim=3), images()
+    torch.manual_seed(1)
+    loss, terms = free_bits(model, x, 0.0)
+    torch.manual_seed(1)
+    expected, expected_terms = negative_elbo(model, x)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(terms, expected_terms)
+
+
+@pytest.mark.parametrize(("floor", "free"), [(1e-4, False), (5.0, True)])
+def test_the_kl_pulls_only_above_the_floor(floor, free):
+    model, x = VAE(latent_dim=3), images()
+    free_bits(model, x, floor, nll=lambda x, x_logits: torch.zeros(len(x)))[0].backward()
+    assert (model.encoder[-1].weight.grad.abs().sum() == 0) == free
+
+
+def test_free_bits_refuse_a_negative_floor():
+    with pytest.raises(ValueError, match="floor is -1; expected 0 or more"):
+        free_bits(VAE(), images(), -1)
 
 
 # ---- the losses of 05
