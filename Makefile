@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 PIP := $(IN_VENV) -m pip --disable-pip-version-check
 FROM := $(if $(WHEELHOUSE),--no-index --find-links "$(WHEELHOUSE)")
 
-.PHONY: help setup run lab test lint notebooks figures wheelhouse
+.PHONY: help setup run lab test lint notebooks figures results wheelhouse
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ notebooks: setup  ## execute the notebooks in the full profile and store their o
 
 figures: setup  ## execute the notebooks in the full profile and write the pictures of figures/
 	TUTORIAL_FIGURES=figures $(IN_VENV) notebooks/run.py --profile full $(NAMES)
+
+results: setup  ## run the long protocols (hours; goes on where it stopped) and write figures/results.json
+	$(IN_VENV) notebooks/results.py $(NAMES)
 
 wheelhouse: setup  ## collect wheels and digits in build/wheelhouse, for installing without a network
 	$(PIP) wheel --wheel-dir build/wheelhouse -r requirements.txt 'setuptools>=77'

@@ -1,0 +1,181 @@
+"""Run a long protocol, which no notebook waits for, and write its numbers to figures/results.json.
+
+Each seed is kept in build/results as soon as it is done: the same command goes on where it was interrupted.
+Sizes other than the protocol's own (epochs=20) make an entry of their own.
+"""
+
+import argparse
+import json
+import math
+import re
+import statistics
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import torch
+from run import write
+from torch import nn
+
+from helpers.data import batches, binarize, load_mnist
+from helpers.losses import bernoulli_nll, log_weights
+from helpers.models import VAE, reparameterize
+from helpers.session import profile, start
+from helpers.training import fit, run_grid
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+# ---- Likelihood: the network and protocol of Burda, Grosse & Salakhutdinov 2016, with another optimiser
+
+
+def likelihood(seed, epochs=300, images=60_000, test_images=10_000, draws=5_000):
+    """Train 784-200-200-50 on dynamically binarized digits, estimate −log p(x): → numbers, digits."""
+    session = start(seed)
+    digits = load_mnist(session.device)
+    model = train_likelihood(digits.train_images[:images], epochs)
+    x = binarize(digits.test_images[:test_images])
+    with torch.no_grad():
+        log_w = [log_weights(model, batch, draws) for batch in batches(x, 500, shuffle=False)]  # (draws, B)
+        active = model.encode(x)[0].var(dim=0) > 0.01
+    nll = torch.cat([math.log(draws) - w.logsumexp(dim=0) for w in log_w])
+    elbo = torch.cat([w.mean(dim=0) for w in log_w])
+    return {"nll": nll.mean(), "-elbo": -elbo.mean(), "active units": active.sum()}, digits.source
+
+
+def train_likelihood(images, epochs, batch_size=1024):
+    """Muon for the matrices, Adam for the biases, both down to 0 in a straight line: → the trained VAE."""
+    model = VAE(latent_dim=50, hidden=(200, 200), activation=nn.Tanh).to(images.device)
+    matrices, biases = ([p for p in model.parameters() if p.ndim == n] for n in (2, 1))
+    for matrix in matrices:
+        nn.init.xavier_uniform_(matrix)
+    for bias in biases:
+        nn.init.zeros_(bias)
+    pixel_means = images.mean(dim=0).flatten().clamp(0.001, 0.999)
+    model.decoder[-1].bias.data = torch.logit(pixel_means)  # as in the paper
+    groups = [
+        {"params": [p for p in part.parameters() if p.ndim == 2], "lr": lr}
+        for part, lr in ((model.encoder, 0.02), (model.decoder, 0.04))
+    ]
+    optimizers = [
+        torch.optim.Muon(groups, weight_decay=0, ns_steps=3),
+        torch.optim.Adam(biases, lr=3e-3, fused=True),
+    ]
+    steps = epochs * math.ceil(len(images) / batch_size)
+    decay = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: 1 - step / steps) for o in optimizers]
+    fit(
+        model,
+        sticking_elbo,
+        images,
+        optimizers=optimizers,
+        epochs=epochs,
+        batch_size=batch_size,
+        schedulers=decay,
+    )
+    return model
+
+
+def sticking_elbo(model, x):
+    """−ELBO of freshly binarized grey images: → loss, terms, nats per image.
+
+    log q(z|x) − log p(z) at the draw stands for the KL divergence, with mu and logvar held fixed in log q:
+    the gradient keeps its mean, and has no noise where q is exact. Roeder, Wu & Duvenaud 2017.
+    Matrix products are in bfloat16.
+    """
+    x = binarize(x)
+    with torch.autocast(x.device.type, torch.bfloat16):
+        mu, logvar = (part.float() for part in model.encode(x))
+        z = reparameterize(mu, logvar)
+        x_logits = model.decode(z)
+    log_q = -0.5 * ((z - mu.detach()) ** 2 / logvar.detach().exp() + logvar.detach()).sum(dim=1)
+    rate = (log_q + 0.5 * (z**2).sum(dim=1)).mean()
+    distortion = bernoulli_nll(x, x_logits.float()).mean()
+    return distortion + rate, {"nll": distortion.detach(), "kl": rate.detach()}
+
+
+# ---- The command
+
+BURDA = "Burda, Grosse & Salakhutdinov 2016, Table 1 (VAE, k = 1, one stochastic layer)"
+PROTOCOLS = {"likelihood": likelihood}
+PUBLISHED = {"likelihood/nll": (86.76, BURDA), "likelihood/active units": (19, BURDA)}
+
+
+def measure(protocol, seed, **sizes):
+    """One seed of a protocol, with its time and the machine: a result for `run_grid`."""
+    began = time.perf_counter()
+    numbers, data = protocol(seed, **sizes)
+    gpu = torch.cuda.is_available()
+    return {
+        "numbers": {name: round(float(number), 4) for name, number in numbers.items()},
+        "data": data,
+        "device": torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads",
+        "seconds": round(time.perf_counter() - began),
+        "date": date.today().isoformat(),
+    }
+
+
+def entries(name, command, results):
+    """results.json's rows for {seed: result of measure}: quantity → what was measured, how, and on what."""
+    every = {
+        key: [result[key] for result in results.values()] for key in ("seconds", "data", "device", "date")
+    }
+    rows = {}
+    for quantity in next(iter(results.values()))["numbers"]:
+        values = [result["numbers"][quantity] for result in results.values()]
+        value, source = PUBLISHED.get(f"{name}/{quantity}", (None, None))
+        rows[f"{name}/{quantity}"] = {
+            "mean": statistics.mean(values),
+            "sd": statistics.stdev(values) if len(values) > 1 else None,
+            "values": values,
+            "seeds": list(results),
+            "seconds": every["seconds"],
+            "data": ", ".join(sorted(set(every["data"]))),
+            "device": ", ".join(sorted(set(every["device"]))),
+            "date": max(every["date"]),
+            "command": command,
+            "published": value,
+            "source": source,
+        }
+    return rows
+
+
+def run_protocol(name, options):
+    """Run the seeds that are not done yet, put the rows into the output file and print them."""
+    sizes = {size: int(number) for size, number in (pair.split("=") for pair in options.sizes)}
+    grid = [{"protocol": PROTOCOLS[name], "seed": seed, **sizes} for seed in range(options.seeds)]
+    found = run_grid(measure, grid, options.folder / profile(), title=name, jobs=options.jobs)
+    results = {seed: result for seed, result in enumerate(found) if result}
+    if not results:
+        sys.exit(f"{name}: no seed is done, so nothing is written.")
+    arguments = [name, "--seeds", str(options.seeds), *(["--sizes", *options.sizes] if sizes else [])]
+    command = " ".join(["python notebooks/results.py", *arguments])
+    rows = entries(" ".join([name, *options.sizes]), command, results)
+    others = json.loads(options.output.read_text("utf-8")) if options.output.exists() else {}
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    write(options.output, json.dumps(others | rows, indent=1, ensure_ascii=False) + "\n")
+    for row, entry in rows.items():
+        spread = f" ± {entry['sd']:.2f}" if len(results) > 1 else ""
+        published = f", published: {entry['published']}" if entry["source"] else ""
+        print(f"{row}: {entry['mean']:.2f}{spread}{published}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: {' '.join(PROTOCOLS)}")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="0 to N − 1; default: 3")
+    parser.add_argument("--sizes", nargs="+", default=[], metavar="SIZE=N", help="such as epochs=20")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, of one thread each")
+    parser.add_argument("--output", type=Path, default=ROOT / "figures" / "results.json", metavar="FILE")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "results", metavar="FOLDER")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(PROTOCOLS):
+        parser.error(f"no protocol is called {unknown.pop()}; there are: {', '.join(PROTOCOLS)}")
+    if wrong := [size for size in options.sizes if not re.fullmatch(r"\w+=\d+", size)]:
+        parser.error(f"--sizes {wrong[0]}; expected a name and a whole number, such as epochs=20")
+    for name in options.names or PROTOCOLS:
+        run_protocol(name, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The long protocols in miniature: what they write, how they go on, and what they leave alone."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from notebook_files import ROOT
+
+sys.path.insert(0, str(ROOT / "notebooks"))
+from results import PROTOCOLS, PUBLISHED
+
+MINIATURES = {"likelihood": "epochs=1 images=300 test_images=20 draws=5"}
+
+
+def call(tmp_path, *arguments):
+    command = [sys.executable, str(ROOT / "notebooks" / "results.py"), *arguments]
+    command += ["--output", str(tmp_path / "new" / "results.json"), "--folder", str(tmp_path / "seeds")]
+    environment = {**os.environ, "TUTORIAL_PROFILE": "quick", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(command, capture_output=True, env=environment, encoding="utf-8", timeout=300)
+
+
+def written(tmp_path):
+    return json.loads((tmp_path / "new" / "results.json").read_text("utf-8"))
+
+
+def test_every_protocol_has_a_miniature():
+    assert MINIATURES.keys() == PROTOCOLS.keys()
+    assert {name.split("/")[0] for name in PUBLISHED} <= PROTOCOLS.keys()
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_miniature_writes_its_rows_goes_on_and_keeps_other_rows(name, tmp_path):
+    sizes = MINIATURES[name].split()
+    first = call(tmp_path, name, "--seeds", "1", "--sizes", *sizes)
+    assert first.returncode == 0, first.stdout + first.stderr
+    (tmp_path / "new" / "results.json").write_text(json.dumps(written(tmp_path) | {"another": {"mean": 1}}))
+    second = call(tmp_path, name, "--seeds", "2", "--sizes", *sizes)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert re.search(r"2 of 2 runs, \d+ s · 1 from", second.stdout)
+    rows = written(tmp_path)
+    assert rows.pop("another") == {"mean": 1}
+    assert rows
+    for row, entry in rows.items():
+        assert row.startswith(f"{name} {MINIATURES[name]}/")  # not mistaken for the protocol's own sizes
+        assert entry["seeds"] == [0, 1]
+        assert len(entry["values"]) == len(entry["seconds"]) == 2
+        assert entry["mean"] == pytest.approx(sum(entry["values"]) / 2)
+        assert entry["sd"] == pytest.approx(abs(entry["values"][0] - entry["values"][1]) / 2**0.5)
+        assert entry["command"] == f"python notebooks/results.py {name} --seeds 2 --sizes {MINIATURES[name]}"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", entry["date"])
+        assert entry["data"] and entry["device"]
+        assert re.search(rf"^{re.escape(row)}: {entry['mean']:.2f} ± {entry['sd']:.2f}$", second.stdout, re.M)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["likelyhood"], f"no protocol is called likelyhood; there are: {', '.join(PROTOCOLS)}"),
+        (["likelihood", "--sizes", "epochs"], "--sizes epochs; expected a name and a whole number"),
+        (["likelihood", "--seeds", "1", "--sizes", "epoch=1"], "no seed is done, so nothing is written"),
+    ],
+)
+def test_a_mistyped_command_is_a_clear_error(arguments, message, tmp_path):
+    ended = call(tmp_path, *arguments)
+    assert ended.returncode
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "new").exists()
