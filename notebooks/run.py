@@ -3,9 +3,9 @@
 import argparse
 import os
 import re
-import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,6 @@ try:
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
-    from pages import page
 
     import helpers  # noqa: F401
 except ModuleNotFoundError as error:
@@ -21,6 +20,8 @@ except ModuleNotFoundError as error:
 
 NOTEBOOKS = Path(__file__).resolve().parent
 BUILD = NOTEBOOKS.parent / "build"
+CLEAR = "\r\x1b[K" if sys.stdout.isatty() else ""  # the line that says how far they are
+UNDER_WAY = {}  # notebook: how far it is
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -36,13 +37,11 @@ def execute(path, timeout):
     notebook, cells, reached, result = nbformat.v4.new_notebook(), [], [], "ok"
     start = time.perf_counter()
 
-    def show(text, end):
-        print(f"\r{path.stem}  {text}  {time.perf_counter() - start:.1f} s  ", end=end, flush=True)
-
     def progress(cell, **_):
         reached.append(cell)
+        UNDER_WAY[path.stem] = f"cell {len(reached)} of {len(cells)}"
         if sys.stdout.isatty():
-            show(f"cell {len(reached)} of {len(cells)}", end="")
+            print(CLEAR + "   ".join(map("  ".join, sorted(UNDER_WAY.items()))), end="  ", flush=True)
 
     try:
         notebook = nbformat.read(path, as_version=4)
@@ -55,9 +54,9 @@ def execute(path, timeout):
             coalesce_streams=True,  # of a progress bar, keep the last state
             record_timing=False,
             store_widget_state=False,
+            shutdown_kernel="immediate",
             extra_arguments=["--log-level=CRITICAL"],  # or each kernel warns of its own transport
             on_cell_execute=progress,
-            on_notebook_start=end_on_signals,
         )
         # The kernel is this Python, whichever the reader has registered under the name python3.
         client.create_kernel_manager().kernel_spec_manager.kernel_dirs = []
@@ -76,14 +75,10 @@ def execute(path, timeout):
     if noisy := sorted({str(number) for number, output in outputs if output.get("name") == "stderr"}):
         result += f", stderr in cell {', '.join(noisy)}"
     claims = sum(len(re.findall("^✓", output.get("text", ""), re.M)) for _, output in outputs)
-    show(f"{len(reached)} of {len(cells)} cells", end=result + "\n")
-    return notebook, Run(path.stem, time.perf_counter() - start, claims, result)
-
-
-def end_on_signals(**_):
-    """Undo nbclient's handlers: they end one kernel, and the run would go on with the next notebook."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    seconds = time.perf_counter() - start
+    UNDER_WAY.pop(path.stem, None)
+    print(f"{CLEAR}{path.stem}  {len(reached)} of {len(cells)} cells  {seconds:.1f} s  {result}", flush=True)
+    return notebook, Run(path.stem, seconds, claims, result)
 
 
 def clean(notebook):
@@ -117,16 +112,23 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help="such as 01 or 01_autoencoder; default: all")
     parser.add_argument("--profile", choices=["quick", "full"], default="quick")
     parser.add_argument("--in-place", action="store_true", help="store the outputs of what ran without error")
+    parser.add_argument("--jobs", type=int, help="notebooks side by side; default: 2 in quick, 1 in full")
     parser.add_argument("--timeout", type=int, default=1200, metavar="SECONDS", help="for one cell")
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="replace")  # for a console that has no ✓
     os.environ["TUTORIAL_PROFILE"] = options.profile
     for name in {"TUTORIAL_DATA", "TUTORIAL_FIGURES"} & os.environ.keys():
         os.environ[name] = os.path.abspath(os.environ[name])  # a kernel starts in another folder
+    jobs = options.jobs or {"quick": 2, "full": 1}[options.profile]
+    if jobs > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels that fight over cores are slower than on one
     BUILD.mkdir(exist_ok=True)
-    runs = []
-    for path in choose(options.names):
-        notebook, run = execute(path, options.timeout)
+    runs, paths = [], choose(options.names)
+    # Threads only wait for kernels; and outside the main thread nbclient leaves Ctrl-C to us.
+    ended = ThreadPoolExecutor(jobs).map(lambda path: execute(path, options.timeout), paths)
+    from pages import page  # takes seconds, in which the first kernels start
+
+    for path, (notebook, run) in zip(paths, ended, strict=True):
         runs.append(run)
         write(BUILD / path.name, nbformat.writes(notebook) + "\n")
         write(BUILD / f"{path.stem}.html", page(notebook, path.stem))
@@ -147,4 +149,5 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted.")
+        print("\nInterrupted.", file=sys.stderr, flush=True)
+        os._exit(1)  # without waiting for what is under way; a kernel ends with its parent
