@@ -2,7 +2,8 @@
 
 The Fréchet distance in the features of a digit classifier that is trained here, used from 01_autoencoder, is
 not comparable with a FID in Inception features: always show it beside its floor, the distance between two
-sets of real images of the same size. The disentanglement scores are used from 05_beta_vae.
+sets of real images of the same size. `prdc` asks what is wrong with samples, from 06_vae_and_gan. The
+disentanglement scores are used from 05_beta_vae.
 """
 
 import math
@@ -95,15 +96,59 @@ def frechet_distance(features_a, features_b):
     return (shift + cov_a.trace() + cov_b.trace() - 2 * roots.sum()).item()
 
 
+class PRDC(NamedTuple):
+    """The four scores of `prdc`."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def prdc(real, fake, k=5):
+    """Precision, recall, density and coverage of features: real (N, F), fake (M, F) → `PRDC`, in float64.
+
+    Each sample owns a ball that reaches its k-th nearest neighbour in its own set; a border is outside.
+    Precision is the share of fakes inside some real ball, recall the share of reals inside some fake one;
+    density the mean number of real balls around a fake, over k, and coverage the share of real balls that
+    hold a fake. Raises ValueError for features that do not fit and for k outside 1 to the smaller set − 1.
+    Kynkäänniemi et al., NeurIPS 2019; Naeem et al., ICML 2020, whose code `prdc` this agrees with.
+    """
+    real, fake = _samples(real, "real"), _samples(fake, "fake")
+    if real.shape[1] != fake.shape[1]:
+        raise ValueError(
+            f"real has {real.shape[1]} features and fake {fake.shape[1]}; "
+            "expected the same number: take both from one classifier"
+        )
+    if not 1 <= k < min(len(real), len(fake)):
+        raise ValueError(
+            f"k is {k}; expected 1 to {min(len(real), len(fake)) - 1}, one less than the samples"
+        )
+    real_radius, fake_radius = (torch.cdist(x, x).kthvalue(k + 1).values for x in (real, fake))  # 0 is itself
+    distance = torch.cdist(real, fake)  # (N, M)
+    in_real, in_fake = distance < real_radius[:, None], distance < fake_radius
+    return PRDC(
+        precision=in_real.any(dim=0).double().mean().item(),
+        recall=in_fake.any(dim=1).double().mean().item(),
+        density=in_real.sum().item() / (k * len(fake)),
+        coverage=(distance.amin(dim=1) < real_radius).double().mean().item(),
+    )
+
+
 def _features(features, name):
-    features = torch.as_tensor(features).detach().cpu().double()  # float64 is missing on some devices
-    if features.ndim != 2:
-        raise ValueError(f"{name} has the shape {tuple(features.shape)}; expected (samples, features)")
+    features = _samples(features, name)
     samples, width = features.shape
     if samples <= width:
         raise ValueError(
             f"{name} has {samples} samples of {width} features; expected more samples than that: draw more"
         )
+    return features
+
+
+def _samples(features, name):
+    features = torch.as_tensor(features).detach().cpu().double()  # float64 is missing on some devices
+    if features.ndim != 2:
+        raise ValueError(f"{name} has the shape {tuple(features.shape)}; expected (samples, features)")
     if not features.isfinite().all():
         raise ValueError(f"{name} holds NaN or infinity; expected finite numbers: look at the images first")
     return features
