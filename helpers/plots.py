@@ -36,7 +36,23 @@ def save_figure(name):
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         file = Path(folder) / f"{name}.png"
-        plt.gcf().savefig(file, bbox_inches="tight", metadata={"Software": None})
+        # savefig restores a figure's lack of a layout engine as the style's default, which would warn later.
+        with plt.rc_context({"figure.constrained_layout.use": False}):
+            plt.gcf().savefig(file, bbox_inches="tight", metadata={"Software": None})
+
+
+def save_film(name, frames, columns=10, zoom=3, milliseconds=120):
+    """Save a list of images (N, 1, H, W) in [0, 1] as figures/NAME.gif, under `make figures` only.
+
+    Each frame is drawn as `show_images` would draw it, without labels.
+    """
+    folder = os.environ.get("TUTORIAL_FIGURES")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        mosaics = [torch.from_numpy(_mosaic(_images(frame, name), columns)[:-1, :-1]) for frame in frames]
+        first, *others = [Image.open(io.BytesIO(_png(mosaic, zoom))) for mosaic in mosaics]
+        file = Path(folder) / f"{name}.gif"
+        first.save(file, save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
 def show_images(images, columns=10, title=None, ax=None):

@@ -1,10 +1,14 @@
 """Pictures: what is drawn is what was given, at whole pixels, and bad shapes say so."""
 
+import io
+import warnings
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from helpers import plots
 from helpers.training import History
@@ -159,3 +163,22 @@ def test_a_figure_is_saved_only_where_the_variable_names_a_folder(tmp_path, monk
     monkeypatch.setenv("TUTORIAL_FIGURES", str(tmp_path / "figures"))
     plots.save_figure("digits")
     assert plt.imread(tmp_path / "figures" / "digits.png").ndim == 3
+    with warnings.catch_warnings(action="error"):  # as a notebook does next
+        plt.gcf().savefig(io.BytesIO(), bbox_inches="tight")
+
+
+def test_a_film_is_saved_only_where_the_variable_names_a_folder(tmp_path, monkeypatch):
+    frames = [torch.zeros(4, 1, 28, 28), torch.ones(4, 1, 28, 28)]
+    monkeypatch.delenv("TUTORIAL_FIGURES", raising=False)
+    plots.save_film("film", frames)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("TUTORIAL_FIGURES", str(tmp_path))
+    plots.save_film("film", frames, columns=2, zoom=3)
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames == 2
+        assert film.size == (3 * 57, 3 * 57)
+        greys = []
+        for frame in range(2):
+            film.seek(frame)
+            greys.append(film.convert("L").getpixel((10, 10)))
+    assert greys[0] > 250 and greys[1] < 5  # dark on white
