@@ -53,12 +53,12 @@ BREAKS = {
     ),
     # labels out of step with the images
     "A linear probe reads most digits from 20 latents": (
-        "labels = digits.train_labels[:4000].cpu()",
-        "labels = digits.train_labels[:4000].cpu().roll(1)",
+        "labels = digits.train_labels[:PROBED].cpu()",
+        "labels = digits.train_labels[:PROBED].cpu().roll(1)",
     ),
     # labels that were not shuffled
     "With shuffled labels the probe falls towards chance": (
-        "shuffled = labels[torch.randperm(4000)]",
+        "shuffled = labels[torch.randperm(PROBED)]",
         "shuffled = labels",
     ),
     # the codes of digits in place of a guess at them
