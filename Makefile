@@ -4,13 +4,14 @@ PYTHON ?= python3
 PROFILE ?= quick
 NAMES ?=
 WHEELHOUSE ?=
+REPO ?=
 
 IN_VENV := .venv/bin/python
 INSTALLED := .venv/.installed
 PIP := $(IN_VENV) -m pip --disable-pip-version-check
 FROM := $(if $(WHEELHOUSE),--no-index --find-links "$(WHEELHOUSE)")
 
-.PHONY: help setup run lab test lint notebooks figures results wheelhouse
+.PHONY: help setup run lab test lint notebooks figures results bench seeds wheelhouse publish
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +52,15 @@ figures: setup  ## execute the notebooks in the full profile and write the pictu
 results: setup  ## run the long protocols (hours; goes on where it stopped) and write figures/results.json
 	$(IN_VENV) notebooks/results.py $(NAMES)
 
+bench: setup  ## print how fast the helpers are, as ratios, and draw figures/bench_growth.png
+	TUTORIAL_FIGURES=figures $(IN_VENV) tests/bench.py
+
+seeds: setup  ## check every claim for ten seeds in the quick profile, and print the table
+	$(IN_VENV) tests/seeds.py $(NAMES)
+
 wheelhouse: setup  ## collect wheels and digits in build/wheelhouse, for installing without a network
 	$(PIP) wheel --wheel-dir build/wheelhouse -r requirements.txt 'setuptools>=77'
 	$(IN_VENV) -m helpers.files build/wheelhouse/data
+
+publish: setup  ## write the repository's address (REPO=owner/name) wherever it is needed
+	$(IN_VENV) notebooks/publish.py $(REPO)
