@@ -38,7 +38,7 @@ BADGE = "(https://colab.research.google.com/assets/colab-badge.svg)]({colab}00_c
 TEXTS = {  # file: (before publication, after it)
     "README.md": (
         "This copy is unpublished: its address, `{address}`, does not exist, and a\n"
-        "notebook needs a clone with `make setup`. After `make publish REPO=owner/name` each one opens alone.",
+        "notebook needs a clone with `make setup`. After `make publish REPO=owner/name` each opens alone.",
         f"[![Open in Colab]{BADGE}\n"
         "Each notebook opens alone, too: its first cell installs `helpers`, where it is missing, from\n"
         "<{address}>.",
