@@ -12,7 +12,10 @@ from notebook_files import ROOT
 sys.path.insert(0, str(ROOT / "notebooks"))
 from results import PROTOCOLS, PUBLISHED
 
-MINIATURES = {"likelihood": "epochs=1 images=300 test_images=20 draws=5"}
+MINIATURES = {
+    "likelihood": "epochs=1 images=300 test_images=20 draws=5",
+    "disentanglement": "steps=3 points=200 votes=10 trees=1",
+}
 
 
 def call(tmp_path, *arguments):
