@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # ---- Likelihood: the network and protocol of Burda, Grosse & Salakhutdinov 2016, with another optimiser
 
 
-def likelihood(seed, epochs=300, images=60_000, test_images=10_000, draws=5_000):
+def likelihood(seed, epochs=180, images=60_000, test_images=10_000, draws=5_000):
     """Train 784-200-200-50 on dynamically binarized digits, estimate −log p(x): → numbers, digits."""
     session = start(seed)
     digits = load_mnist(session.device)
@@ -46,7 +46,7 @@ def likelihood(seed, epochs=300, images=60_000, test_images=10_000, draws=5_000)
     return {"nll": nll.mean(), "-elbo": -elbo.mean(), "active units": active.sum()}, digits.source
 
 
-def train_likelihood(images, epochs, batch_size=1024):
+def train_likelihood(images, epochs, batch_size=512):
     """Muon for the matrices, Adam for the biases, both down to 0 in a straight line: → the trained VAE."""
     model = VAE(latent_dim=50, hidden=(200, 200), activation=nn.Tanh).to(images.device)
     matrices, biases = ([p for p in model.parameters() if p.ndim == n] for n in (2, 1))
@@ -56,12 +56,8 @@ def train_likelihood(images, epochs, batch_size=1024):
         nn.init.zeros_(bias)
     pixel_means = images.mean(dim=0).flatten().clamp(0.001, 0.999)
     model.decoder[-1].bias.data = torch.logit(pixel_means)  # as in the paper
-    groups = [
-        {"params": [p for p in part.parameters() if p.ndim == 2], "lr": lr}
-        for part, lr in ((model.encoder, 0.02), (model.decoder, 0.04))
-    ]
     optimizers = [
-        torch.optim.Muon(groups, weight_decay=0, ns_steps=3),
+        torch.optim.Muon(matrices, lr=0.04, weight_decay=0, ns_steps=3),
         torch.optim.Adam(biases, lr=3e-3, fused=True),
     ]
     steps = epochs * math.ceil(len(images) / batch_size)
