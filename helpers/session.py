@@ -1,7 +1,10 @@
 """Where and how a notebook runs: device, profile, seed. First used in 00_check_your_setup."""
 
+import hashlib
 import os
 import random
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +23,26 @@ class Session(NamedTuple):
     def pick(self, quick, full):
         """The value for this profile: a notebook states each budget once, `EPOCHS = session.pick(3, 30)`."""
         return quick if self.profile == "quick" else full
+
+    def checkpoint(self, name):
+        """Where a long run keeps what it has, `fit(checkpoint=…)` or `run_grid(folder=…)`: a Path, or None.
+
+        The path lies in the folder checkpoints, which TUTORIAL_CHECKPOINTS moves; delete it at any time.
+        It names the profile, the seed and all code that ran so far: after a disconnect, the same cells from
+        the top find it and go on; with any cell changed they begin anew. None where nothing can be kept: in
+        the quick profile, outside a notebook, and where the folder cannot be written to.
+        """
+        cells = getattr(sys.modules["__main__"], "In", None)  # IPython's list of what was executed
+        if self.profile == "quick" or not cells:
+            return None
+        folder = Path(os.environ.get("TUTORIAL_CHECKPOINTS") or "checkpoints", f"{self.profile}-{self.seed}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return None
+        sources = [path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
+        code = hashlib.sha256("\0".join([*cells, *sources]).encode()).hexdigest()[:8]
+        return folder / f"{name}-{code}" if os.access(folder, os.W_OK) else None
 
 
 def start(seed=0):

@@ -6,6 +6,7 @@ from html import escape
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 # JupyterLab's own template, without the scripts that it would fetch.
 TEMPLATE = """{%- extends "lab/index.html.j2" -%}
@@ -31,6 +32,12 @@ def page(notebook, name):
     exporter = HTMLExporter(raw_template=TEMPLATE)
     html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": name}})
     return re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', html)
+
+
+def formulas(guide):
+    """The page with the formulas, the last section of the workshop guide."""
+    text = guide.split("\n## Formulas on one page\n")[1]
+    return page(new_notebook(cells=[new_markdown_cell(f"# Formulas\n{text}")]), "formulas")
 
 
 def equation(tex, display="block"):

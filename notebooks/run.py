@@ -117,6 +117,7 @@ def main():
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="replace")  # for a console that has no ✓
     os.environ["TUTORIAL_PROFILE"] = options.profile
+    os.environ["TUTORIAL_CHECKPOINTS"] = os.devnull  # no folder can be made there: every run is a whole one
     for name in {"TUTORIAL_DATA", "TUTORIAL_FIGURES"} & os.environ.keys():
         os.environ[name] = os.path.abspath(os.environ[name])  # a kernel starts in another folder
     jobs = options.jobs or {"quick": 2, "full": 1}[options.profile]
@@ -126,7 +127,7 @@ def main():
     runs, paths = [], choose(options.names)
     # Threads only wait for kernels; and outside the main thread nbclient leaves Ctrl-C to us.
     ended = ThreadPoolExecutor(jobs).map(lambda path: execute(path, options.timeout), paths)
-    from pages import page  # takes seconds, in which the first kernels start
+    from pages import formulas, page  # takes seconds, in which the first kernels start
 
     for path, (notebook, run) in zip(paths, ended, strict=True):
         runs.append(run)
@@ -136,6 +137,8 @@ def main():
             clean(notebook)
             write(path, nbformat.writes(notebook) + "\n")
 
+    for guide in NOTEBOOKS.glob("README.md"):
+        write(BUILD / "formulas.html", formulas(guide.read_text("utf-8")))
     total = Run("all", sum(run.seconds for run in runs), sum(run.claims for run in runs), options.profile)
     table = f"{'notebook':28} {'seconds':>7} {'claims':>6}  result\n"
     table += "\n".join(f"{r.notebook:28} {r.seconds:7.1f} {r.claims:6}  {r.result}" for r in [*runs, total])
