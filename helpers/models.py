@@ -3,7 +3,8 @@
 Taught in 01_autoencoder (`mlp`, `Autoencoder`),
 02_variational_inference (`reparameterize`, `LinearVAE`),
 03_vae (`VAE`),
-05_beta_vae (`ConvVAE`).
+05_beta_vae (`ConvVAE`),
+06_vae_and_gan (`Generator`, `Discriminator`).
 """
 
 from itertools import pairwise
@@ -143,3 +144,33 @@ class ConvVAE(nn.Module):
     def forward(self, x):
         mu, logvar = self.encode(x)
         return self.decode(reparameterize(mu, logvar)), mu, logvar
+
+
+class Generator(nn.Module):
+    """A decoder alone: noise z (B, latent_dim) → images (B, 1, 28, 28) in (0, 1). Goodfellow et al. 2014."""
+
+    def __init__(self, latent_dim=20, hidden=(128, 64)):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.decoder = mlp(latent_dim, *reversed(hidden), 784)
+
+    def decode(self, z):
+        return self.decoder(z).view(-1, 1, 28, 28)  # x_logits (B, 1, 28, 28)
+
+    def forward(self, z):
+        return torch.sigmoid(self.decode(z))  # x (B, 1, 28, 28)
+
+
+class Discriminator(nn.Module):
+    """Real or made? Images (B, 1, 28, 28) → logits (B,), large where an image looks real."""
+
+    def __init__(self, hidden=(128, 64)):
+        super().__init__()
+        self.body = nn.Sequential(mlp(784, *hidden), nn.ReLU())
+        self.head = nn.Linear(hidden[-1], 1)
+
+    def features(self, x):
+        return self.body(x.flatten(1))  # (B, 64)
+
+    def forward(self, x):
+        return self.head(self.features(x)).squeeze(1)  # logits (B,)

@@ -109,3 +109,19 @@ def test_the_convolutional_vae_refuses_other_shapes():
         model.encode(torch.rand(2, 1, 28, 28))
     with pytest.raises(ValueError, match=r"expected \(B, 10\)"):
         model.decode(torch.rand(2, 20))
+
+
+def test_the_generator_is_the_autoencoders_decoder_with_a_sigmoid():
+    autoencoder, G = models.Autoencoder(), models.Generator()
+    G.decoder.load_state_dict(autoencoder.decoder.state_dict())
+    z = torch.randn(5, 20)
+    assert torch.equal(G(z), torch.sigmoid(autoencoder.decode(z)))
+    assert G(z).shape == (5, 1, 28, 28)
+
+
+def test_the_discriminator_gives_each_image_its_own_logit():
+    D, x = models.Discriminator(), torch.rand(5, 1, 28, 28)
+    assert D(x).shape == (5,)
+    assert D.features(x).shape == (5, 64)
+    assert torch.allclose(D(x)[2], D(x[2:3])[0], atol=1e-6)
+    assert D(20 * torch.randn(200, 1, 28, 28)).abs().max() > 1  # a logit, not a probability
