@@ -1,0 +1,375 @@
+"""How fast the helpers are, as ratios against the obvious way, each pair measured in turns on this machine.
+
+`make bench` prints the table and draws figures/bench_growth.png. It stands beside the tests because the
+plain loops that the scores are compared with are theirs; it asserts nothing, since another program on the
+machine must not fail a test.
+"""
+
+import argparse
+import ctypes
+import io
+import math
+import re
+import sys
+import time
+import warnings
+from contextlib import redirect_stdout
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from statistics import median
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from PIL import Image
+from test_disentanglement import (
+    perfect,
+    plain_beta_vae,
+    plain_factor_vae,
+    plain_mig,
+    plain_modularity,
+)
+from test_sprites import disagreements
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from helpers import metrics, plots
+from helpers.data import batches
+from helpers.losses import importance_weighted_nll, negative_elbo
+from helpers.models import VAE
+from helpers.sprites import render, sample_factors
+from helpers.training import fit
+
+BATCH = 128
+
+
+def race(ours, other, turns):
+    """Run two functions in turns, after one that does not count: → median seconds of each, median ratio."""
+    times = [(seconds(ours), seconds(other)) for _ in range(turns + 1)][1:]
+    return *map(median, zip(*times, strict=True)), median(b / a for a, b in times)
+
+
+def seconds(function):
+    start = time.perf_counter()
+    with redirect_stdout(io.StringIO()):
+        function()
+    return time.perf_counter() - start
+
+
+# ---- Training: the VAE 784-400-20 on grey pixels, an epoch with Adam
+
+
+def digits(n):
+    """Grey images that look enough like digits for a clock: (n, 1, 28, 28)."""
+    ink = torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    return (2 * ink - 1).clamp(min=0)
+
+
+def vae(latents=20):
+    torch.manual_seed(0)
+    model = VAE(latents, hidden=(400,))
+    return model, torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+
+
+def train_with_fit(images, latents=20):
+    model, adam = vae(latents)
+    history = fit(model, negative_elbo, images, optimizers=[adam], epochs=1, batch_size=BATCH)
+    return history.train["loss"][-1]
+
+
+def train_with_a_bare_loop(images):
+    model, adam = vae()
+    for x in batches(images, BATCH):
+        loss, _ = negative_elbo(model, x)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+
+class Pictures(Dataset):
+    """A data set as torchvision has it: each picture is opened and transformed when it is asked for."""
+
+    def __init__(self, images):
+        self.pixels = (255 * images).round().byte()[:, 0]  # (N, 28, 28)
+        self.labels = torch.zeros(len(images), dtype=torch.long)
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def __getitem__(self, i):
+        picture = Image.fromarray(self.pixels[i].numpy())
+        x = torch.from_numpy(np.array(picture, np.uint8, copy=True)).view(28, 28, 1)
+        return x.permute(2, 0, 1).contiguous().float().div(255), int(self.labels[i])  # as ToTensor does
+
+
+class UsualVAE(nn.Module):
+    """The model of pytorch/examples, vae/main.py."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc21, self.fc22 = nn.Linear(784, 400), nn.Linear(400, 20), nn.Linear(400, 20)
+        self.fc3, self.fc4 = nn.Linear(20, 400), nn.Linear(400, 784)
+
+    def forward(self, x):
+        h1 = F.relu(self.fc1(x.view(-1, 784)))
+        mu, logvar = self.fc21(h1), self.fc22(h1)
+        std = torch.exp(0.5 * logvar)
+        h3 = F.relu(self.fc3(mu + torch.randn_like(std) * std))
+        return torch.sigmoid(self.fc4(h3)), mu, logvar
+
+
+def usual_loss(recon_x, x, mu, logvar):
+    BCE = F.binary_cross_entropy(recon_x, x.view(-1, 784), reduction="sum")
+    return BCE - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+def train_with_a_dataloader(pictures):
+    """The loop of pytorch/examples, vae/main.py, without its printing: → the epoch's mean loss."""
+    torch.manual_seed(0)
+    model = UsualVAE()
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3)
+    model.train()
+    train_loss = 0
+    for data, _ in DataLoader(pictures, batch_size=BATCH, shuffle=True):
+        adam.zero_grad()
+        recon_batch, mu, logvar = model(data)
+        loss = usual_loss(recon_batch, data, mu, logvar)
+        loss.backward()
+        train_loss += loss.item()
+        adam.step()
+    return train_loss / len(pictures)
+
+
+def products(model, batch):
+    """The matrix products of a training step as functions: of each layer forward, and its two backward."""
+    found = []
+    for i, layer in enumerate(layer for layer in model.modules() if isinstance(layer, nn.Linear)):
+        x, g = torch.rand(batch, layer.in_features), torch.rand(batch, layer.out_features)
+        w = layer.weight.detach()
+        found += [(x, w.T), (g.T, x)] + [(g, w)] * (i > 0)  # nobody asks for the gradient of the images
+    return found
+
+
+def multiply(pairs, steps):
+    for _ in range(steps):
+        for a, b in pairs:
+            a @ b
+
+
+def training_rows(n, turns):
+    images = digits(n)
+    pictures, steps = Pictures(images), math.ceil(n / BATCH)
+    pairs = products(vae()[0], BATCH)
+    ours = partial(train_with_fit, images)
+    same = f"mean losses {quietly(ours):.1f} and {train_with_a_dataloader(pictures):.1f} nats"
+    fast, slow, ratio = race(ours, partial(train_with_a_dataloader, pictures), turns)
+    yield "fit, times faster than a DataLoader loop", ratio, "≥ 3.5", fast, slow, same
+    fast, least, ratio = race(ours, partial(multiply, pairs, steps), turns)
+    yield "fit, share of its matrix products", ratio, "≥ 0.6", fast, least, f"batches of {BATCH}"
+    fast, bare, ratio = race(ours, partial(train_with_a_bare_loop, images), 3 * turns)  # a small difference
+    yield "fit, time of a bare loop", 1 / ratio, "≤ 1.03", fast, bare, "the same steps"
+
+
+def quietly(function, *arguments):
+    with redirect_stdout(io.StringIO()):
+        return function(*arguments)
+
+
+# ---- Likelihood
+
+
+def burda(latents=50):
+    return VAE(latents, hidden=(200, 200), activation=nn.Tanh).requires_grad_(False)
+
+
+def likelihood_rows(n, k, turns):
+    model, x = burda(), digits(n).round()
+    layers = [layer for layer in model.decoder if isinstance(layer, nn.Linear)]
+    pairs = [(torch.rand(n, layer.in_features), layer.weight.T) for layer in layers]
+    ours, least, ratio = race(lambda: importance_weighted_nll(model, x, k), lambda: multiply(pairs, k), turns)
+    note = f"784-200-200-50, {n} images, {k} draws"
+    yield "importance_weighted_nll, share of its products", ratio, "≥ 0.5", ours, least, note
+
+
+# ---- Sprites and scores
+
+
+def sprite_rows(n, turns):
+    factors = sample_factors(n, torch.Generator().manual_seed(0))
+    render(factors)  # the table of crossings is made once
+    took = median(seconds(lambda: render(factors)) for _ in range(turns))
+    wrong = len(disagreements(factors, 64))
+    note = f"64 × 64; {wrong} pixels of {n:,} images not as the outlines' inside test says"
+    yield "render, thousand images a second", n / took / 1000, "≥ 20", took, math.nan, note
+
+
+def score_rows(n, train, turns):
+    factors = sample_factors(n, torch.Generator().manual_seed(0))
+    mixing = 0.4 * torch.randn(5, 10, generator=torch.Generator().manual_seed(8))
+    arrays = (perfect(factors) @ mixing).numpy(), factors.numpy()
+    for name, plain in {"mig": plain_mig, "modularity": plain_modularity}.items():
+        score = getattr(metrics, name)
+        ours, loop, ratio = race(partial(score, *arrays), partial(plain, *arrays), turns)
+        yield f"{name}, times faster than a plain loop", ratio, "≥ 5", ours, loop, f"{n:,} × 10 codes"
+
+    def encode(factors):
+        return perfect(factors) @ mixing
+
+    def factor_vae_loop():
+        plain_factor_vae(encode, sample_factors(10_000), held_batches(train), held_batches(train // 2))
+
+    def beta_vae_loop():
+        plain_beta_vae(encode, pairs(train), pairs(train // 2))
+
+    loops = {metrics.factor_vae_score: factor_vae_loop, metrics.beta_vae_score: beta_vae_loop}
+    for score, plain in loops.items():
+        ours, loop, ratio = race(partial(score, encode, train, train // 2, 32), plain, turns)
+        note = f"{train + train // 2:,} votes of 32 images"
+        yield f"{score.__name__}, times faster than a plain loop", ratio, "≥ 5", ours, loop, note
+
+
+def held_batches(n):
+    """n batches of 32 images that share one factor, drawn one by one."""
+    batches = [sample_factors(32) for _ in range(n)]
+    for batch in batches:
+        k = torch.randint(5, ())
+        batch[:, k] = batch[0, k]
+    return batches
+
+
+def pairs(n):
+    """n batches of 32 pairs of images, the two of a pair with one factor in common, drawn one by one."""
+    for first, second in ((sample_factors(32), sample_factors(32)) for _ in range(n)):
+        k = torch.randint(5, ())
+        second[:, k] = first[:, k]
+        yield first, second
+
+
+# ---- Memory, and growth
+
+
+def fit_work(images=4000, latents=20):
+    x = digits(images)
+    return lambda: train_with_fit(x, latents)
+
+
+def nll_work(images=500, latents=50, draws=20):
+    model, x = burda(latents), digits(images).round()
+    return lambda: importance_weighted_nll(model, x, draws)
+
+
+def render_work(images=5000, size=64):
+    factors = sample_factors(images)
+    render(factors[:1], size)
+    return lambda: render(factors, size)
+
+
+def score_work(score, images=10_000, latents=10):
+    factors = sample_factors(images)
+    codes = perfect(factors) @ torch.randn(5, latents)
+    return lambda: score(codes, factors)
+
+
+def vote_work(score, images=10_000, latents=10):
+    """`images` in batches of 32."""
+    mixing, train = torch.randn(5, latents), images // 64
+    return lambda: score(lambda factors: perfect(factors) @ mixing, train, train, 32)
+
+
+WORK = {
+    "fit": fit_work,
+    "importance_weighted_nll": nll_work,
+    "render": render_work,
+    "mig": partial(score_work, metrics.mig),
+    "modularity": partial(score_work, metrics.modularity),
+    "factor_vae_score": partial(vote_work, metrics.factor_vae_score),
+    "beta_vae_score": partial(vote_work, metrics.beta_vae_score),
+}
+GROWTH = {
+    "images": ([500, 1000, 2000, 4000, 8000], ["fit", "importance_weighted_nll", "render", "mig"]),
+    "latents": ([5, 10, 20, 40, 80], ["fit", "importance_weighted_nll", "mig"]),
+    "draws": ([5, 10, 20, 40, 80], ["importance_weighted_nll"]),
+    "size": ([16, 32, 64, 128], ["render"]),
+}
+WHY = {  # where time is not in proportion
+    ("images", "importance_weighted_nll"): "above 1 where a draw's pixels no longer fit into the cache",
+    ("images", "render"): "above 1 from 32 MB: the system clears such memory anew at each call",
+    ("images", "mig"): "below 1: the table of counts is the same for any number of images",
+    ("latents", "fit"): "the two layers of 784 × 400 take most of the time, whatever the latents",
+    ("latents", "importance_weighted_nll"): "the layer of 200 × 784 takes most of the time",
+    ("size", "render"): "the pixels are size²",
+}
+
+
+def peak(work):
+    """Megabytes that a call needs beyond what is there before it; NaN where the system is not Linux."""
+    if sys.platform != "linux":
+        return math.nan
+    ctypes.CDLL(None).malloc_trim(0)  # freed memory that the process still holds would hide the need
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = resident("VmRSS")
+    quietly(work)
+    return resident("VmHWM") - before
+
+
+def resident(field):
+    return int(re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def draw_growth(shrink):
+    """Time against each size, on double logarithmic axes; print the exponents."""
+    _, axes = plt.subplots(1, len(GROWTH), figsize=(14, 3.8), sharey=True)
+    for ax, (size, (values, names)) in zip(axes, GROWTH.items(), strict=True):
+        for name in names:
+            images = signature(WORK[name]).parameters["images"].default
+            chosen = [{"images": images} | {size: value} for value in values]
+            works = [WORK[name](**sizes | {"images": sizes["images"] // shrink}) for sizes in chosen]
+            times = [min(seconds(work) for _ in range(3)) for work in works]
+            exponent = np.polyfit(np.log(values[-3:]), np.log(times[-3:]), 1)[0]
+            colour = f"C{list(WORK).index(name)}"
+            ax.loglog(values, [1000 * t for t in times], "o-", color=colour, label=f"{name}: {exponent:.2f}")
+            print(f"{name}: time grows as {size}^{exponent:.2f}  {WHY.get((size, name), '')}")
+        ax.set(xlabel={"size": "image size (pixels)"}.get(size, size))
+        ax.legend(fontsize="x-small", title="exponent", title_fontsize="x-small", loc="upper left")
+        ax.set_xticks(values, values)
+        ax.minorticks_off()
+    axes[0].set(ylabel="time (ms)", ylim=(None, 50 * axes[0].get_ylim()[1]))  # room for the legends
+    plots.save_figure("bench_growth")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=7, help="of each pair, at least 5; default: 7")
+    parser.add_argument("--shrink", type=int, default=1, help="divide all sizes, to try the program")
+    options = parser.parse_args()
+    plots.set_style()
+    warnings.filterwarnings("ignore", "lbfgs failed to converge")  # in the score and in its loop alike
+    n, turns = 10_000 // options.shrink, options.turns
+    print(f"{torch.get_num_threads()} threads, medians of {turns}\n")
+    print(f"{'':54} {'ratio':>7} {'target':>7} {'':6} {'ours ms':>9} {'other ms':>9}")
+    for rows in (
+        training_rows(n, turns),
+        likelihood_rows(n // 20, 20, turns),
+        sprite_rows(n, turns),
+        score_rows(n, n // 10, turns),
+    ):
+        for what, ratio, target, ours, other, note in rows:
+            sign, bound = target.split()
+            met = ratio >= float(bound) if sign == "≥" else ratio <= float(bound)
+            result = "" if met else "MISSED"
+            line = f"{what:54} {ratio:7.2f} {target:>7} {result:6} {1000 * ours:9.1f} {1000 * other:9.1f}"
+            print(f"{line}  {note}", flush=True)
+    print("\npeak memory of one call, beyond its input:")
+    for name, make in WORK.items():
+        sizes = {k: p.default for k, p in signature(make).parameters.items() if k != "score"}
+        sizes["images"] //= options.shrink
+        megabytes = peak(make(**sizes))
+        print(f"{name:24} {megabytes:6.0f} MB  {', '.join(f'{v:,} {k}' for k, v in sizes.items())}")
+    print()
+    draw_growth(options.shrink)
+
+
+if __name__ == "__main__":
+    main()
