@@ -129,7 +129,7 @@ def total_correlation_split(z, mu, logvar, n):
 
     Information, total correlation, and each latent alone; their sum is log q(z|x) − log p(z). The estimate of
     q(z) is unbiased, its logarithm too small for B < n. Raises ValueError unless 2 ≤ B ≤ n.
-    Chen et al. 2018, §3 and appendix C.
+    The split: Chen et al. 2018, §3.
     """
     if not 2 <= len(z) <= n:
         raise ValueError(f"n is {n} for a batch of {len(z)}; expected 2 or more images, and no more than n")
