@@ -9,7 +9,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if hasattr(item, "output_timeout"):  # a notebook's cell; nbval waits only 5 s for its output
             item.output_timeout = 60
-    items.sort(key=lambda item: (item.path.name != "test_claims.py", item.path.suffix != ".ipynb"))
+    longest = ["test_claims.py", "test_colab.py"]
+    items.sort(key=lambda item: (item.path.name not in longest, item.path.suffix != ".ipynb"))
 
 
 @pytest.hookimpl(wrapper=True)
