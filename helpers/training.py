@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import time
+import warnings
 from collections import Counter
 from contextlib import closing, redirect_stdout
 from pathlib import Path
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from helpers import checkpoint as checkpoints
 from helpers.data import batches
 
+warnings.filterwarnings("ignore", "A worker stopped while some jobs")  # loky replaces it; no run is lost
 _in_grid = False  # whether a run of `run_grid` is under way: Ctrl-C must stop the grid, not only its `fit`
 
 
