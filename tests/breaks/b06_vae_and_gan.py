@@ -76,8 +76,8 @@ BREAKS = {
     ),
     # N(0, I) in place of the codes' own mean and covariance
     "Draws from a density fitted to its codes help the autoencoder": (
-        "MultivariateNormal(code.mean(dim=0), code.T.cov())",
-        "MultivariateNormal(torch.zeros(20), torch.eye(20))",
+        "MultivariateNormal(code.mean(dim=0), code.T.cov()).sample((N,))",
+        "MultivariateNormal(torch.zeros(20), torch.eye(20)).sample((N,))",
     ),
     # β of a VAE
     "A larger β costs reconstruction": ("binary_loss(m, x, 4.0)", "binary_loss(m, x, 1.0)"),
