@@ -1,6 +1,7 @@
 """Execute the notebooks: an executed copy and a page of each go to build/, a table says what was checked."""
 
 import argparse
+import importlib
 import os
 import re
 import sys
@@ -127,18 +128,19 @@ def main():
     runs, paths = [], choose(options.names)
     # Threads only wait for kernels; and outside the main thread nbclient leaves Ctrl-C to us.
     ended = ThreadPoolExecutor(jobs).map(lambda path: execute(path, options.timeout), paths)
-    from pages import formulas, page  # takes seconds, in which the first kernels start
+    # That import takes seconds, in which the first kernels start; in the main thread it could swallow Ctrl-C.
+    pages = ThreadPoolExecutor(1).submit(importlib.import_module, "pages")
 
     for path, (notebook, run) in zip(paths, ended, strict=True):
         runs.append(run)
         write(BUILD / path.name, nbformat.writes(notebook) + "\n")
-        write(BUILD / f"{path.stem}.html", page(notebook, path.stem))
+        write(BUILD / f"{path.stem}.html", pages.result().page(notebook, path.stem))
         if options.in_place and run.result.startswith("ok"):
             clean(notebook)
             write(path, nbformat.writes(notebook) + "\n")
 
     for guide in NOTEBOOKS.glob("README.md"):
-        write(BUILD / "formulas.html", formulas(guide.read_text("utf-8")))
+        write(BUILD / "formulas.html", pages.result().formulas(guide.read_text("utf-8")))
     total = Run("all", sum(run.seconds for run in runs), sum(run.claims for run in runs), options.profile)
     table = f"{'notebook':28} {'seconds':>7} {'claims':>6}  result\n"
     table += "\n".join(f"{r.notebook:28} {r.seconds:7.1f} {r.claims:6}  {r.result}" for r in [*runs, total])

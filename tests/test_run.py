@@ -142,7 +142,8 @@ def test_a_signal_ends_the_whole_run_and_its_kernel(root, tmp_path, number):
     shutil.copytree(root / "notebooks", folder)
     note = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     nbformat.write(new_notebook(cells=[new_code_cell(note)]), folder / "00_sleeps.ipynb")
-    run = subprocess.Popen([sys.executable, folder / "run.py", "00_sleeps", "05"], stdout=subprocess.PIPE)
+    command = [sys.executable, folder / "run.py", "--jobs", "1", "00_sleeps", "05"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE)
     wait_for(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
     run.send_signal(number)
     assert b"05_last" not in run.communicate(timeout=60)[0]
