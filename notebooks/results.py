@@ -36,14 +36,17 @@ def likelihood(seed, epochs=180, images=60_000, test_images=10_000, draws=5_000)
     """Train 784-200-200-50 on dynamically binarized digits, estimate −log p(x): → numbers, digits."""
     session = start(seed)
     digits = load_mnist(session.device)
+    began = time.perf_counter()
     model = train_likelihood(digits.train_images[:images], epochs)
+    seconds = time.perf_counter() - began
     x = binarize(digits.test_images[:test_images])
     with torch.no_grad():
         log_w = [log_weights(model, batch, draws) for batch in batches(x, 500, shuffle=False)]  # (draws, B)
         active = model.encode(x)[0].var(dim=0) > 0.01
     nll = torch.cat([math.log(draws) - w.logsumexp(dim=0) for w in log_w])
     elbo = torch.cat([w.mean(dim=0) for w in log_w])
-    return {"nll": nll.mean(), "-elbo": -elbo.mean(), "active units": active.sum()}, digits.source
+    numbers = {"nll": nll.mean(), "-elbo": -elbo.mean(), "active units": active.sum()}
+    return numbers | {"training seconds": seconds}, digits.source
 
 
 def train_likelihood(images, epochs, batch_size=512):

@@ -1,8 +1,12 @@
 """What all tests share: the long files start first, and CI skips nothing that it could run."""
 
 import os
+import signal
 
 import pytest
+
+# A shell's background job ignores Ctrl-C, and so would every program that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
