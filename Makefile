@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed
 PIP := $(IN_VENV) -m pip --disable-pip-version-check
 FROM := $(if $(WHEELHOUSE),--no-index --find-links "$(WHEELHOUSE)")
 
-.PHONY: help setup run lab test lint notebooks figures results bench seeds wheelhouse publish
+.PHONY: help setup run lab test lint notebooks figures results readme bench seeds wheelhouse publish
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -45,12 +45,18 @@ lint: setup  ## check the style of Python files and notebooks
 
 notebooks: setup  ## execute the notebooks in the full profile and store their outputs in them
 	$(IN_VENV) notebooks/run.py --profile full --in-place $(NAMES)
+	$(IN_VENV) notebooks/front_page.py
 
 figures: setup  ## execute the notebooks in the full profile and write the pictures of figures/
 	TUTORIAL_FIGURES=figures $(IN_VENV) notebooks/run.py --profile full $(NAMES)
+	$(IN_VENV) notebooks/front_page.py
 
 results: setup  ## run the long protocols (hours; goes on where it stopped) and write figures/results.json
 	$(IN_VENV) notebooks/results.py $(NAMES)
+	$(IN_VENV) notebooks/front_page.py
+
+readme: setup  ## renew the tables and the gallery of README.md
+	$(IN_VENV) notebooks/front_page.py
 
 bench: setup  ## print how fast the helpers are, as ratios, and draw figures/bench_growth.png
 	TUTORIAL_FIGURES=figures $(IN_VENV) tests/bench.py

@@ -7,7 +7,7 @@ import tomllib
 from importlib.metadata import packages_distributions
 
 import pytest
-from notebook_files import NOTEBOOKS, ROOT, code_cells, read
+from notebook_files import NOTEBOOKS, ROOT, code_cells
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -136,14 +136,3 @@ def test_readme_names_only_targets_and_scripts_that_exist():
 def test_readme_starts_with_the_two_commands():
     first = re.search(r"```sh\n(.*?)```", README, re.S)[1]
     assert re.findall(r"^make (\w+)", first, re.M) == ["run", "test"]
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_readme_gives_each_notebook_and_its_minutes(path):
-    opening = read(path).cells[0].source
-    reading, running = re.search(r"Reading: (.+?) · Running: (.+?) \(full\)", opening).groups()
-    title = opening.splitlines()[0].removeprefix("# ")
-    row = f"| [{title}](notebooks/{path.name}) |"
-    assert row in README, f"README.md needs a row that begins {row}"
-    line = next(line for line in README.splitlines() if line.startswith(row))
-    assert line.endswith(f"| {reading} | {running} |"), f"it must end | {reading} | {running} |"

@@ -1,0 +1,151 @@
+"""Make the parts of README.md that show numbers and pictures: measured, times, gallery (`make readme`).
+
+They come from figures/results.json, from the first cells of the notebooks and from what lies in figures/.
+A test holds README equal to what is made here.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+from results import PUBLISHED
+from run import write
+
+from helpers import plots
+
+ROOT = Path(__file__).resolve().parents[1]
+RACE = "time_to_number.png"
+RECIPES = {  # label: the rows of results.json that are its points
+    "Adam, 1e-3": r"time_to_number/adam \d+ epochs nll",
+    "ours": r"time_to_number/ours \d+ epochs nll|likelihood( epochs=\d+)?/nll",
+}
+CAPTION = (
+    "*Time to a number.* One network and one loop, seconds of training. Adam: a constant 1e-3, batches\n"
+    "of 128, one run. Ours: Muon and Adam, batches of 512, rates that end at 0, so each point is its own run."
+)
+
+# What each picture of figures/ shows, for those who do not see it; the most telling first.
+PICTURES = {
+    RACE: "Nats against seconds of training, by Adam and by our recipe, with the published number",
+    "01_samples.png": "Digits, and what an autoencoder makes of codes drawn at random",
+    "02_gap.gif": "A film: gradient ascent moves q until it covers the posterior as well as a Gaussian can",
+    "03_side_by_side.png": "Autoencoder and VAE in rows: reconstructions, draws from N(0, I), digits only "
+    "from the VAE, and the way from a 7 to a 2",
+    "03_manifold.png": "Digits decoded on a grid over the latent plane, beside training images averaged by "
+    "where they are coded",
+    "04_optimisers.png": "Test loss of six optimisers against the images seen, and against the seconds",
+    "04_likelihoods.png": "Digits of six likelihoods in rows: the decoder's means, and draws of pixels",
+    "05_traversals.gif": "A film of sprites, one latent moving in each tile: few change anything",
+    "05_traversals.png": "The same latents in rows, from −3 to 3: two move the sprite, one changes its size",
+    "05_rate_distortion.png": "Distortion against rate for three β, on sprites and on digits, and the region "
+    "that no model can reach",
+    "05_scores.png": "Seven disentanglement scores against β, with their spread over seeds",
+    "05_reconstructions.png": "Sprites, and what three β leave of them: place and size survive longest",
+    "06_side_by_side.png": "Autoencoder, VAE, β-VAE, GAN and VAE-GAN in rows: samples and reconstructions",
+    "02_gap_strip.png": "Prior, posterior and q at five steps of gradient ascent: the gap falls, the KL "
+    "to the prior rises",
+    "02_gaps.png": "Three encoders against the best Gaussian for each x; bars split what they lose into "
+    "approximation and amortization gap",
+    "02_linear_vae.png": "The −ELBO of a linear VAE falls to the exact −log p(x) of pPCA; the columns of W "
+    "lie along the top eigenvectors",
+    "bench_growth.png": "Time of the helpers against images, latents, draws and image size",
+}
+
+
+def picture(name):
+    return f"![{PICTURES[name]}](figures/{name})"
+
+
+def rows(root):
+    """What figures/results.json holds; nothing, as long as there is none."""
+    path = root / "figures" / "results.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def measured(root):
+    """What was measured here beside what is published, and the picture of the race."""
+    shown = {name: row for name, row in rows(root).items() if row["source"]}
+    if not shown:
+        return "Nothing yet: `make results NAMES=likelihood` writes figures/results.json."
+    lines = ["| | published | ours | seeds | data | device | a seed |", "|---|---|---|---|---|---|---|"]
+    for name, row in shown.items():
+        ours = f"{row['mean']:.2f}" + (f" ± {row['sd']:.2f}" if row["sd"] is not None else "")
+        cells = [name.replace("/", ": "), f"{row['published']:g}", ours, f"{len(row['seeds'])}"]
+        cells += [row["data"], row["device"], f"{max(row['seconds']) / 60:.0f} min"]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "Nats per image; ± is the standard deviation over the seeds.", ""]
+    for command, source in dict.fromkeys((row["command"], row["source"]) for row in shown.values()):
+        lines.append(f"- `{command}`; published: {source}")
+    if (root / "figures" / RACE).exists():
+        lines += ["", picture(RACE), "", CAPTION]
+    return "\n".join(lines)
+
+
+def times(root):
+    """Each notebook with its question and its minutes, as its first cell states them."""
+    lines = ["| notebook | question | reading | running | quick |", "|---|---|---|---|---|"]
+    for path in sorted(root.glob("notebooks/[0-9][0-9]_*.ipynb")):
+        opening = nbformat.read(path, as_version=4).cells[0].source
+        title = re.match("# (.+)", opening)[1]
+        question = re.search(r"\*\*Question\.\*\* (.+?\?)", opening)[1]
+        spent = re.search(r"Reading: (.+?) · Running: (.+?) \(full\), (.+?) \(quick\)", opening).groups()
+        lines.append(f"| [{title}](notebooks/{path.name}) | {' | '.join([question, *spent])} |")
+    return "\n".join(lines)
+
+
+def gallery(root):
+    """The pictures of figures/ in two columns, each with the notebook or the command that makes it."""
+    cells = []
+    for name in PICTURES:
+        if name != RACE and (root / "figures" / name).exists():
+            maker = next(root.glob(f"notebooks/{name[:2]}_*.ipynb"), None)
+            link = f"[{name[:2]}](notebooks/{maker.name})" if maker else "`make bench`"
+            cells.append(f"{picture(name)}<br>{link}")
+    pairs = zip(cells[::2], [*cells[1::2], ""], strict=False)
+    return "\n".join(["| | |", "|---|---|", *(f"| {left} | {right} |" for left, right in pairs)])
+
+
+def filled(root):
+    """README's text with its three parts made anew."""
+    text = (root / "README.md").read_text("utf-8")
+    for part in (measured, times, gallery):
+        before, after = f"<!-- {part.__name__} -->\n", f"\n<!-- /{part.__name__} -->"
+        start = text.index(before) + len(before)
+        text = text[:start] + part(root) + text[text.index(after, start) :]
+    return text
+
+
+def race(found):
+    """Each recipe's points in the rows of results.json: (seconds of training, nats, their deviation)."""
+    points = {recipe: [] for recipe in RECIPES}
+    for recipe, pattern in RECIPES.items():
+        for name in filter(re.compile(pattern).fullmatch, found):
+            seconds, nats = found[name.replace("nll", "training seconds")], found[name]
+            points[recipe].append((seconds["mean"], nats["mean"], nats["sd"] or 0))
+    return {recipe: sorted(found) for recipe, found in points.items() if found}
+
+
+def draw_race(root):
+    """Write figures/time_to_number.png, as soon as results.json has points of both recipes."""
+    points = race(rows(root))
+    if len(points) < len(RECIPES):
+        return
+    _, ax = plt.subplots(figsize=(8, 4))
+    for (recipe, found), style in zip(points.items(), ("o-", "s-"), strict=True):
+        seconds, nats, spread = zip(*found, strict=True)
+        ax.errorbar(seconds, nats, spread, fmt=style, capsize=3, label=recipe)
+    number, _ = PUBLISHED["likelihood/nll"]
+    ax.axhline(number, color="0.4", ls=":", label=f"published: {number}")
+    ax.set(xscale="log", xlabel="seconds of training", ylabel="−log p(x) of test images, nats")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.legend()
+    plt.savefig(root / "figures" / RACE, bbox_inches="tight", metadata={"Software": None})
+    plt.close()
+
+
+if __name__ == "__main__":
+    plots.set_style()
+    draw_race(ROOT)
+    write(ROOT / "README.md", filled(ROOT))

@@ -1,0 +1,85 @@
+"""README shows what figures/, figures/results.json and the notebooks hold, and describes each picture."""
+
+import json
+import re
+import sys
+
+import pytest
+from notebook_files import NOTEBOOKS, ROOT
+
+sys.path.insert(0, str(ROOT / "notebooks"))
+from front_page import PICTURES, RACE, draw_race, filled, gallery, measured, race
+
+ROW = {"published": 86.76, "source": "a paper", "seeds": [0, 1, 2], "data": "60,000 digits", "device": "CPU"}
+ROW |= {"mean": 86.5123, "sd": 0.0432, "seconds": [700, 760, 740], "command": "python results.py"}
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "figures").mkdir()
+
+    def write(rows):
+        (tmp_path / "figures" / "results.json").write_text(json.dumps(rows))
+        return tmp_path
+
+    return write
+
+
+def test_readme_is_what_the_files_make_of_it():
+    assert (ROOT / "README.md").read_text("utf-8") == filled(ROOT), "run `make readme`"
+
+
+def test_every_picture_has_a_description_and_a_maker():
+    there = {path.name for path in (ROOT / "figures").iterdir() if path.suffix != ".json"}
+    assert there <= PICTURES.keys()
+    assert all(PICTURES.values())
+    makers = [*NOTEBOOKS, ROOT / "tests" / "bench.py"]
+    sources = "".join(path.read_text("utf-8").replace("\\", "") for path in makers)
+    assert not [name for name in PICTURES.keys() - {RACE} if f'"{name.split(".")[0]}' not in sources]
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_a_picture_of_a_readme_exists_and_is_described(name):
+    shown = re.findall(r"!\[(.*?)\]\((figures/.+?)\)", (ROOT / name).read_text("utf-8"))
+    assert shown and all(text and (ROOT / file).exists() for text, file in shown)
+    if name == "README.md":
+        assert all(text == PICTURES[file.removeprefix("figures/")] for text, file in shown)
+        there = {f"figures/{path.name}" for path in (ROOT / "figures").glob("*.[pg]*")}
+        assert there == {file for _, file in shown}
+
+
+def test_a_measurement_stands_beside_the_published_one(root):
+    bound = ROW | {"published": None, "source": None}
+    part = measured(root({"likelihood/nll": ROW, "likelihood/-elbo": bound}))
+    row = "| likelihood: nll | 86.76 | 86.51 ± 0.04 | 3 | 60,000 digits | CPU | 13 min |"
+    assert [line for line in part.splitlines() if line.startswith("| likelihood")] == [row]
+    assert part.endswith("- `python results.py`; published: a paper")
+
+
+def test_one_seed_has_no_spread(root):
+    assert "| 86.51 | 1 |" in measured(root({"likelihood/nll": ROW | {"sd": None, "seeds": [0]}}))
+
+
+def test_before_a_measurement_the_page_names_the_command(tmp_path):
+    assert "`make results" in measured(tmp_path)
+
+
+def test_the_race_is_drawn_from_the_points_of_both_recipes(root):
+    rows = {}
+    for run in ("likelihood/", "time_to_number/ours 9 epochs ", "time_to_number/adam 8 epochs "):
+        seconds = ROW | {"mean": float(len(run)), "source": None}
+        rows |= {f"{run}nll": ROW, f"{run}training seconds": seconds}
+    adam, ours = race(rows).values()
+    assert adam == [(29.0, 86.5123, 0.0432)]
+    assert ours == [(11.0, 86.5123, 0.0432), (29.0, 86.5123, 0.0432)]
+    folder = root(rows)
+    assert "![" not in measured(folder)
+    draw_race(folder)
+    assert f"![{PICTURES[RACE]}](figures/{RACE})" in measured(folder)
+    assert RACE not in gallery(folder)
+
+
+def test_a_race_of_one_is_not_drawn(root):
+    folder = root({"likelihood/nll": ROW, "likelihood/training seconds": {"mean": 1.0}})
+    draw_race(folder)
+    assert not (folder / "figures" / RACE).exists()
