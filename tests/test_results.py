@@ -7,14 +7,25 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from notebook_files import ROOT
 
+from helpers.losses import importance_weighted_nll
+from helpers.models import VAE
+
 sys.path.insert(0, str(ROOT / "notebooks"))
-from results import PROTOCOLS, PUBLISHED
+import results
+from results import PROTOCOLS, PUBLISHED, entries, estimate_nll
 
 MINIATURES = {
     "likelihood": "epochs=1 images=300 test_images=20 draws=5",
+    "time_to_number": "adam=2 ours=4 images=300 test_images=60 few=2 draws=4",
     "disentanglement": "steps=3 points=200 votes=10 trees=1",
+}
+LENGTHS = {  # how a protocol is called, and what stands beside it as published
+    "likelihood": 86.76,
+    "likelihood epochs=2000": 86.76,
+    "likelihood epochs=2000 draws=5": None,
 }
 
 
@@ -66,9 +77,26 @@ def test_a_miniature_writes_its_rows_goes_on_and_keeps_other_rows(name, tmp_path
         (["likelihood", "--seeds", "1", "--sizes", "epoch=1"], "no seed is done, so nothing is written"),
     ],
 )
-def test_a_mistyped_command_is_a_clear_error(arguments, message, tmp_path):
-    ended = call(tmp_path, *arguments)
-    assert ended.returncode
-    assert message in ended.stderr
-    assert "Traceback" not in ended.stderr
+def test_a_mistyped_command_is_a_clear_error(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TUTORIAL_PROFILE", "quick")
+    paths = ["--output", str(tmp_path / "new" / "results.json"), "--folder", str(tmp_path / "seeds")]
+    monkeypatch.setattr(sys, "argv", ["results.py", *arguments, *paths])
+    with pytest.raises(SystemExit) as ended:
+        results.main()
+    assert message in f"{ended.value} {capsys.readouterr().err}"
     assert not (tmp_path / "new").exists()
+
+
+def test_a_longer_training_is_set_beside_the_same_published_number():
+    result = {"numbers": {"nll": 1.0}, "data": "d", "device": "e", "seconds": 1, "date": "2026-01-01"}
+    shown = {name: entries(name, "c", {0: result})[f"{name}/nll"]["published"] for name in LENGTHS}
+    assert shown == LENGTHS
+
+
+def test_few_draws_and_a_correction_estimate_what_many_draws_do():
+    torch.manual_seed(0)
+    model, x = VAE(5, hidden=(20,)).requires_grad_(False), torch.rand(1000, 1, 28, 28).round()
+    estimate = estimate_nll(model, x, few=5, draws=500)
+    exact = importance_weighted_nll(model, x, 500).mean()
+    bound = importance_weighted_nll(model, x, 5).mean()
+    assert abs(estimate - exact) < 0.5 * (bound - exact)
