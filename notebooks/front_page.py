@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import nbformat
+from matplotlib.ticker import LogLocator
 from results import PUBLISHED
 from run import write
 
@@ -139,6 +140,7 @@ def draw_race(root):
     number, _ = PUBLISHED["likelihood/nll"]
     ax.axhline(number, color="0.4", ls=":", label=f"published: {number}")
     ax.set(xscale="log", xlabel="seconds of training", ylabel="−log p(x) of test images, nats")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.legend()
     plt.savefig(root / "figures" / RACE, bbox_inches="tight", metadata={"Software": None})
