@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import math
 import os
 import re
 import sys
@@ -77,9 +78,19 @@ def execute(path, timeout):
         result += f", stderr in cell {', '.join(noisy)}"
     claims = sum(len(re.findall("^✓", output.get("text", ""), re.M)) for _, output in outputs)
     seconds = time.perf_counter() - start
+    times = seconds / stated(notebook) if result.startswith("ok") else 1
+    if times < 1 / 1.5 or times > 1.5:  # never for NaN
+        result += f", {times:.1f} times what it states"
     UNDER_WAY.pop(path.stem, None)
     print(f"{CLEAR}{path.stem}  {len(reached)} of {len(cells)} cells  {seconds:.1f} s  {result}", flush=True)
     return notebook, Run(path.stem, seconds, claims, result)
+
+
+def stated(notebook):
+    """The seconds that the first cell of a notebook states for this profile; NaN where it states none."""
+    pattern = rf"(\d+) (min|s) \({os.environ['TUTORIAL_PROFILE']}\)"
+    found = re.search(pattern, notebook.cells[0].source if notebook.cells else "")
+    return int(found[1]) * {"min": 60, "s": 1}[found[2]] if found else math.nan
 
 
 def clean(notebook):
