@@ -91,6 +91,7 @@ def fit(
     check_arguments(model, train, optimizers, schedulers, epochs)
     history, note, start = History({}, {}), "", time.perf_counter()
     if checkpoint is not None:
+        Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)  # an error now, not after an epoch
         sizes = {"train images": count(train), "test images": 0 if test is None else count(test)}
         run = (model, optimizers, schedulers)
         settings = checkpoints.describe(*run, **sizes, batch_size=batch_size, max_grad_norm=max_grad_norm)
@@ -137,6 +138,9 @@ def check_arguments(model, train, optimizers, schedulers, epochs):
         raise ValueError(f"epochs is {epochs!r}; expected a whole number, 1 or more")
     if count(train) == 0:
         raise ValueError("train holds no images; expected at least one")
+    here, there = next(iter(mine)).device, (train[0] if isinstance(train, tuple) else train).device
+    if here.type != there.type:
+        raise ValueError(f"train is on {there}, the model on {here}; expected one: model.to('{there}')")
 
 
 def check_loss(loss, terms, step):
@@ -199,6 +203,8 @@ def run_grid(function, grid, folder=None, title="runs", jobs=1):
     """
     if not isinstance(grid, list) or not all(isinstance(run, dict) for run in grid):
         raise ValueError(f"grid is {grid!r:.60}; expected a list of dicts: [{{'lr': 0.1}}, {{'lr': 0.2}}]")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)  # an error now, not after a run
     paths = [folder and checkpoints.result_path(folder, function, run) for run in grid]
     results = [checkpoints.load_result(path) if path and path.exists() else None for path in paths]
     todo = [i for i, path in enumerate(paths) if not (path and path.exists())]

@@ -181,6 +181,41 @@ def test_a_damaged_file_is_named(tmp_path):
         run_grid(train, GRID[:1], tmp_path)
 
 
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, (os.environ["HOSTILE_FOLDER"],)
+
+
+def test_a_hostile_result_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOSTILE_FOLDER", str(tmp_path / "made by the pickle"))
+    run_grid(train, GRID[:1], tmp_path / "runs")
+    (path,) = (tmp_path / "runs").iterdir()
+    torch.save({"result": Hostile()}, path)
+    with pytest.raises(ValueError, match="is damaged"):
+        run_grid(train, GRID[:1], tmp_path / "runs")
+    assert not (tmp_path / "made by the pickle").exists()
+
+
+def test_where_no_result_can_be_kept_nothing_is_run(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file"):
+        run_grid(unwanted, GRID, tmp_path / "file" / "runs")
+
+
+def test_a_full_disk_stops_the_grid_and_keeps_what_is_done(tmp_path, monkeypatch):
+    run_grid(train, GRID[:1], tmp_path)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_grid(train, GRID, tmp_path)
+    monkeypatch.undo()
+    assert len(list(tmp_path.glob("*.pt"))) == 1
+    assert losses(run_grid(train, GRID, tmp_path)) == EXPECTED
+
+
 # ---- errors
 
 

@@ -319,6 +319,15 @@ def test_one_changed_byte_in_a_weight_is_noticed(tmp_path):
         fit(**a_run(), epochs=1, checkpoint=path)
 
 
+def test_where_no_checkpoint_can_be_written_nothing_is_trained(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    run = a_run()
+    before = parameters(run)
+    with pytest.raises(OSError, match=str(tmp_path / "file")):
+        fit(**run, epochs=1, checkpoint=tmp_path / "file" / "toy.pt")
+    assert equal(parameters(run), before)
+
+
 def test_a_file_that_torch_can_read_but_fit_did_not_write_is_refused(tmp_path):
     for content in (network().state_dict(), [1, 2], torch.zeros(3)):
         torch.save(content, tmp_path / "toy.pt")
@@ -367,6 +376,7 @@ def test_a_gradient_that_is_not_finite_is_named_one_step_later():
         ({"epochs": 2.5}, "epochs is 2.5; expected a whole number"),
         ({"train": IMAGES[:0]}, "train holds no images"),
         ({"train": (IMAGES[:0], torch.zeros(0))}, "train holds no images"),
+        ({"train": IMAGES.to("meta")}, r"train is on meta, the model on cpu; .* model.to\('meta'\)"),
         ({"optimizers": []}, "optimizers is empty"),
         ({"optimizers": torch.optim.SGD([torch.zeros(1)])}, r"is one SGD; .* write optimizers=\[...\]"),
         ({"model": network()}, r"optimizers\[0\] \(Adam\) owns no parameter of this model; make it anew"),
