@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed
 PIP := $(IN_VENV) -m pip --disable-pip-version-check
 FROM := $(if $(WHEELHOUSE),--no-index --find-links "$(WHEELHOUSE)")
 
-.PHONY: help setup run lab test lint notebooks figures results readme bench seeds wheelhouse publish
+.PHONY: help setup run lab test lint notebooks figures results readme bench seeds mutants wheelhouse publish
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,10 @@ bench: setup  ## print how fast the helpers are, as ratios, and draw figures/ben
 
 seeds: setup  ## check every claim for ten seeds in the quick profile, and print the table
 	$(IN_VENV) tests/seeds.py $(NAMES)
+
+mutants: setup  ## change the helpers' code in a thousand ways, and list the changes that no test notices
+	$(PIP) install -q mutmut==3.8.1
+	OMP_NUM_THREADS=1 .venv/bin/mutmut run; .venv/bin/mutmut results
 
 wheelhouse: setup  ## collect wheels and digits in build/wheelhouse, for installing without a network
 	$(PIP) wheel --wheel-dir build/wheelhouse -r requirements.txt 'setuptools>=77'

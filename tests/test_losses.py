@@ -252,10 +252,11 @@ def codes_of(n, latents=3, seed=0):
     return mu + (0.5 * logvar).exp() * torch.randn(n, latents, generator=generator).double(), mu, logvar
 
 
-def test_the_split_of_the_kl_is_exact_when_the_batch_holds_all_images():
-    z, mu, logvar = codes_of(40)
+@pytest.mark.parametrize("n", [2, 40])
+def test_the_split_of_the_kl_is_exact_when_the_batch_holds_all_images(n):
+    z, mu, logvar = codes_of(n)
     q = torch.distributions.Normal(mu, (0.5 * logvar).exp())
-    alike = torch.distributions.Categorical(torch.ones(40).double())
+    alike = torch.distributions.Categorical(torch.ones(n).double())
     mixture = torch.distributions.MixtureSameFamily(alike, torch.distributions.Independent(q, 1))
     single = [
         torch.distributions.MixtureSameFamily(
@@ -265,7 +266,7 @@ def test_the_split_of_the_kl_is_exact_when_the_batch_holds_all_images():
     ]
     each = sum(s.log_prob(z[:, j]) for j, s in enumerate(single))
     prior = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(dim=1)
-    information, correlation, alone = total_correlation_split(z, mu, logvar, 40)
+    information, correlation, alone = total_correlation_split(z, mu, logvar, n)
     torch.testing.assert_close(information, q.log_prob(z).sum(dim=1) - mixture.log_prob(z), atol=1e-6, rtol=0)
     torch.testing.assert_close(correlation, mixture.log_prob(z) - each, atol=1e-6, rtol=0)
     torch.testing.assert_close(alone, each - prior, atol=1e-6, rtol=0)
@@ -292,9 +293,16 @@ def test_the_split_refuses_a_batch_that_cannot_be():
         total_correlation_split(z[:1], mu[:1], logvar[:1], 3)
 
 
+def test_the_split_stays_on_the_device_of_its_codes():
+    codes = torch.zeros(5, 3, device="meta")
+    assert {part.device.type for part in total_correlation_split(codes, codes, codes, 9)} == {"meta"}
+
+
 def test_the_capacity_loss_is_the_nll_at_its_capacity():
     torch.manual_seed(0)
     model, x = VAE(latent_dim=3), torch.rand(5, 1, 28, 28).round()
-    for capacity in (0.0, 20.0):
-        loss, terms = capacity_loss(model, x, capacity, gamma=7.0)
-        assert loss.item() == pytest.approx((terms["nll"] + 7 * abs(terms["kl"] - capacity)).item(), rel=1e-5)
+    for capacity, gamma in ((0.0, 7), (20.0, 7), (20.0, 100)):
+        options = {} if gamma == 100 else {"gamma": gamma}
+        loss, terms = capacity_loss(model, x, capacity, **options)
+        expected = terms["nll"] + gamma * abs(terms["kl"] - capacity)
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
