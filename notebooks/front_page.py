@@ -76,7 +76,7 @@ def measured(root):
         cells = [name.replace("/", ": "), f"{row['published']:g}", ours, f"{len(row['seeds'])}"]
         cells += [row["data"], row["device"], f"{max(row['seconds']) / 60:.0f} min"]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "Nats per image; ± is the standard deviation over the seeds.", ""]
+    lines += ["", "nll: nats per image. ±: the standard deviation over the seeds.", ""]
     for command, source in dict.fromkeys((row["command"], row["source"]) for row in shown.values()):
         lines.append(f"- `{command}`; published: {source}")
     if (root / "figures" / RACE).exists():
