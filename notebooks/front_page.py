@@ -19,8 +19,8 @@ from helpers import plots
 ROOT = Path(__file__).resolve().parents[1]
 RACE = "time_to_number.png"
 RECIPES = {  # label: the rows of results.json that are its points
-    "Adam, 1e-3": r"time_to_number/adam \d+ epochs nll",
-    "ours": r"time_to_number/ours \d+ epochs nll|likelihood( epochs=\d+)?/nll",
+    "Adam, 1e-3": r"time_to_number( (adam|ours)=\d+)*/adam \d+ epochs nll",
+    "ours": r"time_to_number( (adam|ours)=\d+)*/ours \d+ epochs nll|likelihood( epochs=\d+)?/nll",
 }
 CAPTION = (
     "*Time to a number.* One network and one loop, seconds of training. Adam: a constant 1e-3, batches\n"

@@ -66,12 +66,17 @@ def test_before_a_measurement_the_page_names_the_command(tmp_path):
 
 def test_the_race_is_drawn_from_the_points_of_both_recipes(root):
     rows = {}
-    for run in ("likelihood/", "time_to_number/ours 9 epochs ", "time_to_number/adam 8 epochs "):
+    for run in (
+        "likelihood/",
+        "likelihood draws=5/",  # another measurement
+        "time_to_number adam=1 ours=9/ours 9 epochs ",
+        "time_to_number/adam 8 epochs ",
+    ):
         seconds = ROW | {"mean": float(len(run)), "source": None}
         rows |= {f"{run}nll": ROW, f"{run}training seconds": seconds}
     adam, ours = race(rows).values()
     assert adam == [(29.0, 86.5123, 0.0432)]
-    assert ours == [(11.0, 86.5123, 0.0432), (29.0, 86.5123, 0.0432)]
+    assert ours == [(11.0, 86.5123, 0.0432), (43.0, 86.5123, 0.0432)]
     folder = root(rows)
     assert "![" not in measured(folder)
     draw_race(folder)
