@@ -39,9 +39,9 @@ BREAKS = {
         "two_means = nll / N + w * kl",
     ),
     # factors of other images
-    "The codes know the place better than the angle": (
-        "information = metrics.mutual_information(mu, points)",
-        "information = metrics.mutual_information(mu, points.roll(1, dims=0))",
+    "A straight line reads a heart's place off its code, not its angle": (
+        "causes = torch.stack([*points.T[3:], angle.cos(), angle.sin()])[:, heart]",
+        "causes = torch.stack([*points.T[3:], angle.cos(), angle.sin()]).roll(1, dims=1)[:, heart]",
     ),
     # factors with two values: bins and a linear classifier suffice
     "A perfect code reaches 1 neither in MIG nor in SAP": (
