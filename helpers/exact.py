@@ -75,15 +75,14 @@ def linear_vae_loss(eigenvalues, latent_dim, variance, beta=1.0):
 def linear_vae_variance(eigenvalues, latent_dim, beta=1.0):
     """The σ² that a linear VAE learns: at β = 1 the mean of the discarded eigenvalues. Returns a float.
 
-    With n active latents the loss is stationary at σ² = Σ_discarded λ/(d − βn). Of these candidates, one for
-    each n, it is the one with the smallest loss. Tipping & Bishop 1999, equation 8, for β = 1. Raises
-    ValueError for bad arguments, and where latent_dim = d leaves nothing to discard.
+    With n active latents the loss is stationary at σ² = Σ_discarded λ/(d − βn). The smallest of these is the
+    minimum: the loss's slope has the sign of max_n (d − βn)σ² − Σ_discarded λ. Tipping & Bishop 1999,
+    equation 8, for β = 1. Raises ValueError for bad arguments, and where latent_dim = d discards nothing.
     """
     eigenvalues = _sorted(eigenvalues, latent_dim)
     _check_positive(beta=beta, discarded=eigenvalues[latent_dim:].sum())
     degrees = [(n, len(eigenvalues) - beta * n) for n in range(latent_dim + 1)]
-    candidates = [float(eigenvalues[n:].sum()) / left for n, left in degrees if left > 0]
-    return min(candidates, key=lambda variance: linear_vae_loss(eigenvalues, latent_dim, variance, beta))
+    return min(float(eigenvalues[n:].sum()) / left for n, left in degrees if left > 0)
 
 
 def _active(eigenvalues, latent_dim, water):

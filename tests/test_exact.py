@@ -65,13 +65,25 @@ def test_fixed_variance_agrees_with_lbfgs(variance, beta):
     torch.testing.assert_close(kl, exact.linear_vae_kl(*expected), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("beta", [0.5, 1, 1.3, 2])
+@pytest.mark.parametrize("beta", [0.5, 1, 1.3, 1.45, 2])
 def test_learned_variance_agrees_with_lbfgs(beta):
     runs = [optimise(EIGENVALUES, 4, beta, seed=seed) for seed in range(3)]
     loss, _, _, variance = min(runs, key=lambda run: run[0])
     expected = exact.linear_vae_variance(EIGENVALUES, 4, beta)
     assert float(variance) == pytest.approx(expected, rel=1e-4)
     torch.testing.assert_close(loss, exact.linear_vae_loss(EIGENVALUES, 4, expected, beta), atol=1e-6, rtol=0)
+
+
+def test_a_learned_variance_may_leave_less_than_one_degree_of_freedom():
+    eigenvalues = torch.tensor([4.0, 2.0, 0.01])
+    assert exact.linear_vae_variance(eigenvalues, 2, beta=1.2) == pytest.approx(0.01 / 0.6)
+    losses = [float(exact.linear_vae_loss(eigenvalues, 2, v / 60, 1.2)) for v in (0.98, 1.0, 1.02)]
+    assert min(losses) == losses[1]
+
+
+def test_beta_is_one_unless_it_is_given():
+    for answer in (exact.linear_vae_kl, exact.linear_vae_distortion, exact.linear_vae_loss):
+        torch.testing.assert_close(answer(EIGENVALUES, 4, 0.3), answer(EIGENVALUES, 4, 0.3, beta=1.0))
 
 
 def test_learned_variance_is_the_mean_discarded_eigenvalue():
@@ -91,7 +103,9 @@ def test_ppca_agrees_with_the_likelihood_of_real_data():
     eigenvalues, vectors = torch.linalg.eigh((x - bias).T @ (x - bias) / len(x))
     weight = vectors[:, -3:] * (eigenvalues[-3:] - variance).clamp(min=0).sqrt()
     likelihood = exact.linear_log_likelihood(x, weight, bias, variance).mean()
-    torch.testing.assert_close(likelihood, exact.ppca_log_likelihood(eigenvalues, 3, variance))
+    torch.testing.assert_close(
+        likelihood, exact.ppca_log_likelihood(eigenvalues, 3, variance), rtol=0, atol=1e-10
+    )
     worse = exact.linear_log_likelihood(x, weight + 0.05, bias, variance).mean()
     assert worse < likelihood
 
@@ -122,8 +136,11 @@ def test_the_elbo_of_a_linear_vae_meets_its_evidence_at_the_exact_posterior():
         (lambda: exact.linear_vae_kl(EIGENVALUES.diag(), 4, 0.3), "eigenvalues"),
         (lambda: exact.linear_vae_kl(EIGENVALUES, 4, 0.0), "variance"),
         (lambda: exact.linear_vae_distortion(EIGENVALUES, 4, 0.3, beta=0), "beta"),
+        (lambda: exact.linear_vae_distortion(EIGENVALUES, 4, 0.0), "variance"),
+        (lambda: exact.linear_vae_variance(EIGENVALUES, 4, beta=0), "beta"),
         (lambda: exact.linear_vae_variance(EIGENVALUES, 6), "discarded"),
         (lambda: exact.linear_log_likelihood(X, torch.zeros(2, 5), torch.zeros(5), 1.0), "weight"),
+        (lambda: exact.linear_log_likelihood(X, torch.zeros(5), torch.zeros(5), 1.0), "weight"),
         (lambda: exact.linear_log_likelihood(X, torch.zeros(5, 2), torch.zeros(5), 0.0), "variance"),
     ],
 )

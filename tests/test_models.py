@@ -62,6 +62,18 @@ def test_reconstruction_loss_is_the_mean_over_the_batch():
     assert terms["reconstruction"] == loss and not terms["reconstruction"].requires_grad
 
 
+def test_the_vae_has_the_articles_layers_and_the_activation_that_is_asked_for():
+    model = models.VAE(activation=nn.Tanh)
+    assert widths(model.encoder) == [784, 128, 64, 40] and widths(model.decoder) == [20, 64, 128, 784]
+    for half in (model.encoder, model.decoder):
+        assert [type(layer) for layer in half[1::2]] == [nn.Tanh, nn.Tanh]
+
+
+def test_every_model_with_a_code_names_its_size():
+    made = [models.Autoencoder(7), models.VAE(7), models.LinearVAE(9, 7), models.ConvVAE(latent_dim=7)]
+    assert {model.latent_dim for model in [*made, models.Generator(7)]} == {7}
+
+
 # ---- the convolutional VAE
 
 
@@ -122,6 +134,7 @@ def test_the_generator_is_the_autoencoders_decoder_with_a_sigmoid():
 def test_the_discriminator_gives_each_image_its_own_logit():
     D, x = models.Discriminator(), torch.rand(5, 1, 28, 28)
     assert D(x).shape == (5,)
-    assert D.features(x).shape == (5, 64)
+    assert D.features(x).shape == (5, 64) and D.features(x).min() == 0
+    assert models.Discriminator(hidden=(9, 8, 7))(x).shape == (5,)
     assert torch.allclose(D(x)[2], D(x[2:3])[0], atol=1e-6)
     assert D(20 * torch.randn(200, 1, 28, 28)).abs().max() > 1  # a logit, not a probability
