@@ -70,6 +70,16 @@ def test_the_agreement_is_no_accident(monkeypatch):
     assert len(wrong) > 50
 
 
+@pytest.mark.parametrize(("shape", "vertices"), [(0, 4), (1, 28), (2, 200)])
+def test_an_outline_has_its_vertices_once_and_ends_its_turn_where_it_began(shape, vertices):
+    assert (
+        sprites.polygon(shape, 3, 7).unique(dim=0).shape
+        == sprites.polygon(shape, 3, 7).shape
+        == (vertices, 2)
+    )
+    assert torch.equal(sprites.polygon(shape, 3, 39), sprites.polygon(shape, 3, 0))
+
+
 def test_images_are_binary_floats_of_one_channel():
     images = render(sample_factors(7), size=32)
     assert images.shape == (7, 1, 32, 32) and images.dtype == torch.float32
