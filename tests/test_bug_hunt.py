@@ -97,6 +97,24 @@ def written_out(model, images):
     return bernoulli_nll(x, model.decode(z)).mean() + library_kl(mu, logvar).mean()
 
 
+def through_a_file(old, old_optimizer, new, new_optimizer):
+    file = io.BytesIO()
+    torch.save([part.state_dict() for part in (old, old_optimizer)], file)
+    file.seek(0)
+    for part, state in zip((new, new_optimizer), torch.load(file), strict=True):
+        part.load_state_dict(state)
+    return new, new_optimizer
+
+
+def piece_by_piece(old, old_optimizer, new, new_optimizer):
+    with torch.no_grad():
+        for name, value in old.state_dict().items():
+            new.state_dict()[name].copy_(value)
+    for mine, yours in zip(old.parameters(), new.parameters(), strict=True):
+        new_optimizer.state[yours] = {k: v.clone() for k, v in old_optimizer.state[mine].items()}
+    return True
+
+
 RIGHT = {
     "build": [rows_and_networks],
     "build_both": [two_heads],
@@ -126,6 +144,7 @@ RIGHT = {
         lambda d: nn.Sequential(nn.Linear(d, 64), nn.Tanh(), nn.Linear(64, 784)),
     ],
     "bound": [written_out, lambda model, images: negative_elbo(model, images.bernoulli())[0].item()],
+    "hand_over": [through_a_file, piece_by_piece],
 }
 
 
@@ -161,12 +180,13 @@ def test_every_other_bugs_fix_fails(name):
 def planted():
     """The bugs as the notebook plants them: name → a function that its check can run."""
     wanted = {"Program", "file_order", "as_printed", "quarter_loss", "draw_z", "moody_draw", "squashed_nll"}
+    wanted |= {"OffByOne", "model_alone"}
     namespace = {}
     for cell in code_cells(PATH):
         for node in ast.parse(cell.source).body:
             target = getattr(node, "targets", [node])[0]
             name = getattr(target, "name", getattr(target, "id", None))
-            if isinstance(node, ast.Import | ast.ImportFrom) or name in wanted | {"OffByOne"}:
+            if isinstance(node, ast.Import | ast.ImportFrom) or name in wanted:
                 exec(compile(ast.Module([node], []), "<bug>", "exec"), namespace)
     quarter, blind = namespace["quarter_loss"], namespace["OffByOne"]
 
@@ -183,6 +203,7 @@ def planted():
         "pixel_nll": namespace["squashed_nll"],
         "sighted_decoder": blind_decoder,
         "bound": lambda model, images: negative_elbo(model, images)[0],
+        "hand_over": namespace["model_alone"],
     }
 
 

@@ -5,6 +5,7 @@ that any way of drawing them passes. The first mistake of each bug is the bug it
 """
 
 import math
+from functools import partial
 from itertools import chain, combinations
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from helpers.checks import Exercise, verdict
 from helpers.data import binarize
-from helpers.losses import bernoulli_nll, kl_to_standard_normal, negative_elbo
+from helpers.losses import bernoulli_nll, kl_to_standard_normal, negative_elbo, squared_error
 from helpers.models import mlp, reparameterize
 
 
@@ -38,6 +39,22 @@ def _outputs(network, widths):
     return torch.tensor(answers)
 
 
+def _per_image(right):
+    """The mistakes of an answer that should be one number per image: right(...) → (B,)."""
+    return {
+        "you averaged over the images: keep one number per image": lambda *args: right(*args).mean(),
+        "you summed over the images too: keep one number per image": lambda *args: right(*args).sum(),
+    }
+
+
+def _over_images(per_image):
+    """The mistakes of an answer that should be the mean over the images: per_image(...) → (B,)."""
+    return {
+        "you summed over the images: take the mean": lambda *args: per_image(*args).sum(),
+        "one number is wanted: take the mean over the images": per_image,
+    }
+
+
 # ---- the article's bugs
 
 
@@ -55,42 +72,36 @@ def _build(images, latent_dim, x_dim=None, codes=1, inputs=1, extra=0):
 
 
 build = Exercise(
-    solution=lambda images, latent_dim: _build(images, latent_dim),
+    solution=_build,
     measure=_built,
     mistakes={
-        "x_dim is 784 for any images: read it from x_train, after x_train is there": lambda images, d: _build(
-            images, d, x_dim=784
+        "x_dim is 784 for any images: read it from x_train, after x_train is there": partial(
+            _build, x_dim=784
         ),
         "x_dim is the number of images: take the length of a row": lambda images, d: _build(
             images, d, x_dim=len(images)
         ),
-        "x_dim is the number of channels: flatten the images first": lambda images, d: _build(
-            images, d, x_dim=1
-        ),
+        "x_dim is the number of channels: flatten the images first": partial(_build, x_dim=1),
         "x_train still has the shape of images: flatten each image to a row": lambda images, d: (
             images,
             *_build(images, d)[1:],
         ),
-        "the encoder is twice as wide already: that mends bug 2; here only make it run": lambda images, d: (
-            _build(images, d, codes=2)
+        "the encoder is twice as wide already: that mends bug 2; here only make it run": partial(
+            _build, codes=2
         ),
     },
 )
 
 build_both = Exercise(
-    solution=lambda images, latent_dim: _build(images, latent_dim, codes=2),
+    solution=partial(_build, codes=2),
     measure=_built,
     mistakes={
         "the encoder still returns latent_dim numbers: there is a mean and no variance": build.solution,
-        "one variance for all latents: each latent needs its own": lambda images, d: _build(
-            images, d, extra=1
+        "one variance for all latents: each latent needs its own": partial(_build, extra=1),
+        "the decoder takes mean and variance: it gets z, which is latent_dim wide": partial(
+            _build, codes=2, inputs=2
         ),
-        "the decoder takes mean and variance: it gets z, which is latent_dim wide": lambda images, d: _build(
-            images, d, codes=2, inputs=2
-        ),
-        "only the decoder became wider: the encoder is what has to say two things": lambda images, d: _build(
-            images, d, inputs=2
-        ),
+        "only the decoder became wider: the encoder is what has to say two things": partial(_build, inputs=2),
     },
 )
 
@@ -204,13 +215,8 @@ kl = Exercise(
         "μ² is missing: the mean may not run away either": lambda mu, logvar: _kl_terms(0 * mu, logvar).sum(
             dim=1
         ),
-        "you averaged over the images: keep one number per image": lambda mu, logvar: (
-            _kl_terms(mu, logvar).sum(dim=1).mean()
-        ),
-        "you summed over the images too: keep one number per image": lambda mu, logvar: _kl_terms(
-            mu, logvar
-        ).sum(),
-    },
+    }
+    | _per_image(kl_to_standard_normal),
 )
 
 
@@ -229,9 +235,8 @@ objective = Exercise(
         "β is missing": lambda r, k, beta: (r + k).mean(),
         "β is on the wrong term": lambda r, k, beta: (beta * r + k).mean(),
         "the KL is gone: that is bug 5 again": lambda r, k, beta: r.mean(),
-        "you summed over the images: take the mean": lambda r, k, beta: (r + beta * k).sum(),
-        "one number is wanted: take the mean over the images": lambda r, k, beta: r + beta * k,
-    },
+    }
+    | _over_images(lambda r, k, beta: r + beta * k),
 )
 
 
@@ -240,30 +245,21 @@ def _rows(function):
     return [function(x, torch.rand(6, 35))]
 
 
-def _errors(x, x_mean):
-    return 0.5 * (x - x_mean) ** 2
-
-
 reconstruction = Exercise(
-    solution=lambda x, x_mean: _errors(x, x_mean).sum(dim=1),
+    solution=squared_error,
     measure=_rows,
     mistakes={
-        "still the mean over the pixels": lambda x, x_mean: 2 * _errors(x, x_mean).mean(dim=1),
-        "half the mean over the pixels: the ½ is right, now sum": lambda x, x_mean: _errors(x, x_mean).mean(
-            dim=1
+        "still the mean over the pixels": lambda x, x_mean: 2 * squared_error(x, x_mean) / 35,
+        "half the mean over the pixels: the ½ is right, now sum": lambda x, x_mean: (
+            squared_error(x, x_mean) / 35
         ),
         "the ½ is missing: −log N(x; x′, I) has it, and the article's own formula": lambda x, x_mean: (
-            2 * _errors(x, x_mean).sum(dim=1)
+            2 * squared_error(x, x_mean)
         ),
         "this is the distance, not its square": lambda x, x_mean: (x - x_mean).norm(dim=1),
         "this is the absolute error, not the square": lambda x, x_mean: (x - x_mean).abs().sum(dim=1),
-        "you averaged over the images: keep one number per image": lambda x, x_mean: (
-            _errors(x, x_mean).sum(dim=1).mean()
-        ),
-        "you summed over the images too: keep one number per image": lambda x, x_mean: _errors(
-            x, x_mean
-        ).sum(),
-    },
+    }
+    | _per_image(squared_error),
 )
 
 
@@ -333,14 +329,11 @@ loss_in_nats = Exercise(
         "the ratio is right, the unit is not: this is the loss divided by the pixels": (
             lambda x, a, mu, v: _loss_in_nats(x, a, mu, v) / 35
         ),
-        "you summed over the images: take the mean": lambda x, a, mu, v: 6 * _loss_in_nats(x, a, mu, v),
-        "one number is wanted: take the mean over the images": lambda x, a, mu, v: (
-            bernoulli_nll(x, a) + kl_to_standard_normal(mu, v)
-        ),
         "the KL has the wrong sign": lambda x, a, mu, v: (
             bernoulli_nll(x, a) - kl_to_standard_normal(mu, v)
         ).mean(),
-    },
+    }
+    | _over_images(lambda x, a, mu, v: bernoulli_nll(x, a) + kl_to_standard_normal(mu, v)),
 )
 
 
@@ -430,16 +423,14 @@ pixel_nll = Exercise(
         ),
         "now three times": lambda network, x, z: bernoulli_nll(x, network(z).sigmoid().sigmoid()),
         "you took the mean over the pixels: sum": lambda network, x, z: _pixel_nll(network, x, z) / 35,
-        "you averaged over the images: keep one number per image": lambda network, x, z: _pixel_nll(
-            network, x, z
-        ).mean(),
         "the sign is wrong: a loss falls where the probability rises": lambda network, x, z: (
             -_pixel_nll(network, x, z)
         ),
-        "this is the squared error: another likelihood": lambda network, x, z: (
-            0.5 * (x - network(z).sigmoid()).square().flatten(1).sum(dim=1)
+        "this is the squared error: another likelihood": lambda network, x, z: squared_error(
+            x, network(z).sigmoid()
         ),
-    },
+    }
+    | _per_image(_pixel_nll),
 )
 
 
@@ -540,4 +531,50 @@ bound = Exercise(
         )[0],
     },
     tolerance=0.01,
+)
+
+
+def _after_a_break(function):
+    def make():
+        model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        return model, torch.optim.Adam(model.parameters(), lr=0.1)
+
+    def step(model, optimizer):
+        optimizer.zero_grad()
+        model(torch.randn(8, 3)).square().mean().backward()
+        optimizer.step()
+
+    old, new = make(), make()
+    for _ in range(5):
+        step(*old)
+    function(*old, *new)
+    step(*new)
+    return list(new[0].state_dict().values())
+
+
+def _hand_over(old, old_optimizer, new, new_optimizer):
+    new.load_state_dict(old.state_dict())
+    new_optimizer.load_state_dict(old_optimizer.state_dict())
+    return new, new_optimizer
+
+
+def _without_buffers(old, old_optimizer, new, new_optimizer):
+    new_optimizer.load_state_dict(old_optimizer.state_dict())
+    new.load_state_dict(dict(old.named_parameters()), strict=False)
+    return new, new_optimizer
+
+
+hand_over = Exercise(
+    solution=_hand_over,
+    measure=_after_a_break,
+    mistakes={
+        "still the model alone: Adam starts with no memory of its gradients": lambda old, o, new, n: (
+            new.load_state_dict(old.state_dict())
+        ),
+        "the optimiser's state is there, the model's parameters are not": lambda old, o, new, n: (
+            n.load_state_dict(o.state_dict()) or n
+        ),
+        "the parameters are not all of a model: BatchNorm's running means are buffers": _without_buffers,
+        "nothing was handed over: change the new pair itself": lambda old, o, new, n: (old, o),
+    },
 )

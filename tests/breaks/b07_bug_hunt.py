@@ -84,10 +84,20 @@ BREAKS = {
         '{"untrained": VAE().to(session.device)',
         '{"untrained": VAE(hidden=(128,) * 6, activation=nn.Sigmoid).to(session.device)',
     ),
-    # an encoder and a decoder that learned nothing
-    "Draws from q find at least 5 nats that draws from the prior miss": (
-        "importance_weighted_nll(vae, x, K)",
-        "importance_weighted_nll(VAE().to(session.device), x, K)",
+    # an encoder that learned nothing
+    "One draw from q is worth more than all the draws from the prior": (
+        "importance_weighted_nll(vae, x, k)",
+        "importance_weighted_nll(VAE().to(session.device), x, k)",
+    ),
+    # draws of the likelihood in place of its mean
+    "The mean picture is softer: less contrast between neighbouring pixels": (
+        "x_mean = torch.sigmoid(vae.decode(mu))",
+        "x_mean = binarize(torch.sigmoid(vae.decode(mu)))",
+    ),
+    # a code shared out by chance, as an untrained encoder does
+    "The busiest latent says more than twice as much as the idlest": (
+        "mu, logvar = vae.encode(binarize(x))",
+        "mu, logvar = torch.randn(len(x), 20), torch.zeros(len(x), 20)",
     ),
     # the sum over pixels
     "The codes of this program carry less than a fifth of the nats": (
@@ -103,7 +113,10 @@ BREAKS = {
         "return reparameterize(mu, logvar if training else logvar + 1)",
     ),
     # logits, as the loss expects
-    "No pixel has a probability below a half": ("torch.sigmoid(squashed(", "1.0 * (squashed("),
+    "The pages are blank: less than a tenth of the ink": (
+        "x_probability = torch.sigmoid(network(z))",
+        "x_probability = 1.0 * network(z)",
+    ),
     "The loss stays above three times that of notebook 03": (
         "x_probability = torch.sigmoid(network(z))",
         "x_probability = network(z)",
@@ -125,4 +138,11 @@ BREAKS = {
         "grey = digits.test_images",
         "grey = binarize(digits.test_images)",
     ),
+    # the optimiser's state is handed over, too
+    "With the model alone the loss jumps": (
+        '"model alone": model_alone',
+        '"model alone": hunt.hand_over.solution',
+    ),
+    # it is not
+    "Mended, it is as if there had been no break": ("hunt.hand_over.solution", "model_alone"),
 }
