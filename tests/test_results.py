@@ -20,7 +20,7 @@ from results import PROTOCOLS, PUBLISHED, entries, estimate_nll
 MINIATURES = {
     "likelihood": "epochs=1 images=300 test_images=20 draws=5",
     "time_to_number": "adam=2 ours=4 images=300 test_images=60 few=2 draws=4",
-    "disentanglement": "steps=3 points=200 votes=10 trees=1",
+    "disentanglement": "steps=1 points=100 votes=4 trees=1",
 }
 LENGTHS = {  # how a protocol is called, and what stands beside it as published
     "likelihood": 86.76,
