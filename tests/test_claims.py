@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+from tempfile import TemporaryDirectory
 
 import pytest
 from notebook_files import NOTEBOOKS, ROOT, claims, code_cells
@@ -16,12 +17,13 @@ def breaks_of(path):
 
 
 def run(path, breaks, seed=0):
-    """The report of claim_runner.py on one notebook in the quick profile."""
+    """The report of claim_runner.py on one notebook in the quick profile, alone in an empty directory."""
     env = os.environ | {"TUTORIAL_PROFILE": "quick", "TUTORIAL_SEED": str(seed), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "claim_runner.py", path],
-        input=json.dumps(breaks), capture_output=True, text=True, env=env, cwd=path.parent,
-    )  # fmt: skip
+    with TemporaryDirectory() as empty:
+        done = subprocess.run(
+            [sys.executable, ROOT / "tests" / "claim_runner.py", path],
+            input=json.dumps(breaks), capture_output=True, text=True, env=env, cwd=empty,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,9 +1,12 @@
 """Each notebook alone, as on Colab: an empty directory, an environment with torch and without `helpers`.
 
-The environment is a fresh one. It sees the packages of this one as Colab's machine has its own, all but
-`helpers`; pip may use no index, so whatever the first cell installs must leave torch and numpy as they are.
+The first notebook runs whole; of the others, the first cell and whatever later ones import. (All their code
+runs in an empty directory in test_claims.py.) The environment is a fresh one. It sees the packages of this
+one as Colab's machine has its own, all but `helpers`; pip may use no index, so whatever the first cell
+installs must leave torch and numpy as they are.
 """
 
+import ast
 import json
 import os
 import re
@@ -14,8 +17,9 @@ import tomllib
 import venv
 from pathlib import Path
 
+import nbformat
 import pytest
-from notebook_files import NOTEBOOKS, ROOT
+from notebook_files import NOTEBOOKS, ROOT, code_cells, read
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OWN = re.compile(r"__editable__|helpers|vae_checked|__pycache__")
@@ -144,7 +148,13 @@ def test_without_an_installation_the_first_cell_makes_one_and_says_so(machine, a
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
-def test_each_notebook_runs_alone(alone, machine, path):
-    said, _, places = alone(path)
+def test_each_notebook_finds_what_it_imports(alone, machine, path, tmp_path_factory):
+    notebook = read(path)
+    first, *others = code_cells(path)
+    statements = [node for cell in others for node in ast.walk(ast.parse(cell.source))]
+    imports = [ast.unparse(node) for node in statements if isinstance(node, (ast.Import, ast.ImportFrom))]
+    notebook.cells = [first, nbformat.v4.new_code_cell("\n".join(imports))]
+    nbformat.write(notebook, shorter := tmp_path_factory.mktemp("shorter") / path.name)
+    said, _, places = alone(shorter)
     assert said == "" or said.startswith("helpers is not here")  # one installation serves all
     assert Path(places[0]).is_relative_to(machine[0].parent.parent / "lib")
