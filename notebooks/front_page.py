@@ -67,14 +67,17 @@ def rows(root):
 
 def measured(root):
     """What was measured here beside what is published, and the picture of the race."""
-    shown = {name: row for name, row in rows(root).items() if row["source"]}
+    found = rows(root)
+    shown = {name: row for name, row in found.items() if row["source"]}
     if not shown:
         return "Nothing yet: `make results NAMES=likelihood` writes figures/results.json."
     lines = ["| | published | ours | seeds | data | device | a seed |", "|---|---|---|---|---|---|---|"]
     for name, row in shown.items():
-        ours = f"{row['mean']:.2f}" + (f" ± {row['sd']:.2f}" if row["sd"] is not None else "")
+        ours = f"{row['mean']:.4g}" + (f" ± {row['sd']:.2f}" if row["sd"] is not None else "")
         cells = [name.replace("/", ": "), f"{row['published']:g}", ours, f"{len(row['seeds'])}"]
         cells += [row["data"], row["device"], f"{max(row['seconds']) / 60:.0f} min"]
+        if training := found.get(f"{name.split('/')[0]}/training seconds"):
+            cells[-1] += f", training {max(training['values']) / 60:.1f}"
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "nll: nats per image. ±: the standard deviation over the seeds.", ""]
     for command, source in dict.fromkeys((row["command"], row["source"]) for row in shown.values()):
