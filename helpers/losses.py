@@ -77,13 +77,13 @@ def negative_elbo(model, x, beta=1.0, nll=bernoulli_nll):
 def log_weights(model, x, k, nll=bernoulli_nll):
     """log w = log p(x|z) + log p(z) − log q(z|x) for k draws z ~ q(z|x) of each image: → (k, B), nats."""
     mu, logvar = model.encode(x)  # once, for all draws
-    log_w = []
-    for _ in range(k):
+    log_w = mu.new_empty(k, len(x))  # a list of k small tensors would scatter them over gigabytes
+    for draw in range(k):
         z = reparameterize(mu, logvar)
         log_q = -gaussian_nll(z, mu, logvar)
         log_prior = -gaussian_nll(z, torch.zeros_like(z), 0.0)
-        log_w.append(log_prior - log_q - nll(x, model.decode(z)))
-    return torch.stack(log_w)
+        log_w[draw] = log_prior - log_q - nll(x, model.decode(z))
+    return log_w
 
 
 @torch.no_grad()
