@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # ---- Likelihood: the network and protocol of Burda, Grosse & Salakhutdinov 2016, with another optimiser
 
 
-def likelihood(seed, epochs=200, images=60_000, test_images=10_000, draws=5_000):
+def likelihood(seed, epochs=180, images=60_000, test_images=10_000, draws=5_000):
     """Train 784-200-200-50 on dynamically binarized digits, estimate −log p(x): → numbers, digits."""
     session = start(seed)
     digits = load_mnist(session.device)
@@ -52,7 +52,7 @@ def likelihood(seed, epochs=200, images=60_000, test_images=10_000, draws=5_000)
 def train_likelihood(images, epochs, batch_size=512):
     """Muon for the matrices, Adam for the biases, both down to 0 in a straight line: → the trained VAE.
 
-    The rates were chosen on 2,000 of the training images: the encoder's the lowest, the output's the highest.
+    The rates were chosen by runs of 20 and 60 epochs that held out 2,000 of the training images.
     """
     model = VAE(latent_dim=50, hidden=(200, 200), activation=nn.Tanh).to(images.device)
     matrices, biases = ([p for p in model.parameters() if p.ndim == n] for n in (2, 1))
@@ -62,8 +62,8 @@ def train_likelihood(images, epochs, batch_size=512):
         nn.init.zeros_(bias)
     pixel_means = images.mean(dim=0).flatten().clamp(0.001, 0.999)
     model.decoder[-1].bias.data = torch.logit(pixel_means)  # as in the paper
-    *encoder, hidden, middle, output = matrices
-    rates = {0.02: encoder, 0.04: [hidden, middle], 0.12: [output]}
+    first, second, codes, hidden, middle, output = matrices
+    rates = {0.02: [first, codes, hidden], 0.04: [second, middle], 0.12: [output]}
     groups = [{"params": params, "lr": lr} for lr, params in rates.items()]
     optimizers = [
         torch.optim.Muon(groups, weight_decay=0, momentum=0.97, ns_steps=3),
