@@ -60,6 +60,7 @@ readme: setup  ## renew the tables and the gallery of README.md
 
 bench: setup  ## print how fast the helpers are, as ratios, and draw figures/bench_growth.png
 	TUTORIAL_FIGURES=figures $(IN_VENV) tests/bench.py
+	$(IN_VENV) notebooks/front_page.py
 
 seeds: setup  ## check every claim for ten seeds in the quick profile, and print the table
 	$(IN_VENV) tests/seeds.py $(NAMES)

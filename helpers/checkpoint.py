@@ -57,6 +57,8 @@ def load(path, model, optimizers, schedulers, settings, epochs):
     try:
         state = _read(path)
         found, epoch, history = dict(state.get("settings")), state["epoch"], dict(state["history"])
+    except OSError:
+        raise  # the file may be well: it could not be read
     except Exception as error:
         raise ValueError(f"{path} is damaged, or no checkpoint ({type(error).__name__}): {advice}") from None
     other = [
@@ -150,6 +152,8 @@ def load_result(path):
     """
     try:
         return _read(path)["result"]
+    except OSError:
+        raise
     except Exception as error:
         raise ValueError(
             f"{path} is damaged ({type(error).__name__}): delete it, to do its run again"

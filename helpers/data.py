@@ -79,7 +79,8 @@ def batches(images, batch_size, shuffle=True):
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; expected 1 or more")
     order = torch.randperm(lengths[0]) if shuffle else torch.arange(lengths[0])
-    chosen = (tuple(t[index] for t in tensors) for index in order.to(tensors[0].device).split(batch_size))
+    indices = order.to(tensors[0].device).split(batch_size)
+    chosen = (tuple(t.index_select(0, index) for t in tensors) for index in indices)
     return chosen if isinstance(images, tuple) else (batch for (batch,) in chosen)
 
 

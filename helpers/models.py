@@ -108,7 +108,7 @@ class ConvVAE(nn.Module):
 
     The defaults are the network of Locatello et al. 2019; for digits, image_size=28 and channels=(32, 64).
     `kernels` are the encoder's; the decoder's are all 4. Raises ValueError where image_size cannot be halved
-    that often, and where the images or z have another shape.
+    that often, where kernels are too few, and where the images or z have another shape.
     """
 
     def __init__(self, image_size=64, latent_dim=10, channels=(32, 32, 64, 64), kernels=(4, 4, 2, 2)):
@@ -118,6 +118,8 @@ class ConvVAE(nn.Module):
                 f"image_size is {image_size}; {len(channels)} layers that halve it need a multiple of "
                 f"{2 ** len(channels)}: give fewer channels, as in channels=(32, 64) for 28"
             )
+        if len(kernels) < len(channels):
+            raise ValueError(f"kernels is {kernels}; expected one for each of {len(channels)} layers")
         self.image_size, self.latent_dim = image_size, latent_dim
         side = image_size // 2 ** len(channels)  # of the last feature map
         flat = channels[-1] * side**2  # what the linear layers see

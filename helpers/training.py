@@ -88,7 +88,7 @@ def fit(
     Raises ValueError for a bad argument or a checkpoint of another run, and FloatingPointError where the
     loss is not finite; the parameters are then as they were before that step.
     """
-    check_arguments(model, train, optimizers, schedulers, epochs)
+    check_arguments(model, train, test, optimizers, schedulers, epochs)
     history, note, start = History({}, {}), "", time.perf_counter()
     if checkpoint is not None:
         Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)  # an error now, not after an epoch
@@ -122,7 +122,7 @@ def fit(
     return history
 
 
-def check_arguments(model, train, optimizers, schedulers, epochs):
+def check_arguments(model, train, test, optimizers, schedulers, epochs):
     """Raise ValueError where `fit` was given something that it cannot train with."""
     for name, value in {"optimizers": optimizers, "schedulers": schedulers}.items():
         if not isinstance(value, (list, tuple)):
@@ -136,11 +136,15 @@ def check_arguments(model, train, optimizers, schedulers, epochs):
             raise ValueError(f"optimizers[{i}] ({kind}) owns no parameter of this model; make it anew for it")
     if not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"epochs is {epochs!r}; expected a whole number, 1 or more")
-    if count(train) == 0:
-        raise ValueError("train holds no images; expected at least one")
-    here, there = next(iter(mine)).device, (train[0] if isinstance(train, tuple) else train).device
-    if here.type != there.type:
-        raise ValueError(f"train is on {there}, the model on {here}; expected one: model.to('{there}')")
+    here = next(iter(mine)).device
+    for name, images in {"train": train, "test": test}.items():
+        if images is None:
+            continue
+        if count(images) == 0:
+            raise ValueError(f"{name} holds no images; expected at least one")
+        there = (images[0] if isinstance(images, tuple) else images).device
+        if here.type != there.type:
+            raise ValueError(f"{name} is on {there}, the model on {here}; expected one: model.to('{there}')")
 
 
 def check_loss(loss, terms, step):

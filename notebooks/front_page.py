@@ -24,7 +24,7 @@ RECIPES = {  # label: the rows of results.json that are its points
 }
 CAPTION = (
     "*Time to a number.* One network and one loop, seconds of training. Adam: a constant 1e-3, batches\n"
-    "of 128, one run. Ours: Muon and Adam, batches of 512, rates that end at 0, so each point is its own run.\n"
+    "of 128, one run. Ours: Muon and Adam, batches of 512, rates that end at 0: each point is its own run.\n"
     "What to see: how far above the published number Adam is when ours meets it."
 )
 

@@ -1,6 +1,7 @@
 """Run a long protocol, which no notebook waits for, and write its numbers to figures/results.json.
 
 Each seed is kept in build/results as soon as it is done: the same command goes on where it was interrupted.
+Delete that folder after a change of the code, the data or TUTORIAL_SEED, which it does not know of.
 Sizes other than the protocol's own (epochs=20) make an entry of their own.
 """
 
@@ -32,14 +33,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # ---- Likelihood: the network and protocol of Burda, Grosse & Salakhutdinov 2016, with another optimiser
 
 
-def likelihood(seed, epochs=180, images=60_000, test_images=10_000, draws=5_000):
+def likelihood(seed, epochs=160, images=60_000, test_images=10_000, draws=5_000):
     """Train 784-200-200-50 on dynamically binarized digits, estimate −log p(x): → numbers, digits."""
     session = start(seed)
     digits = load_mnist(session.device)
     began = time.perf_counter()
-    model = train_likelihood(digits.train_images[:images], epochs)
+    model = train_likelihood(first(digits.train_images, images), epochs)
     seconds = time.perf_counter() - began
-    x = binarize(digits.test_images[:test_images])
+    x = binarize(first(digits.test_images, test_images))
     with torch.no_grad():
         log_w = [log_weights(model, batch, draws) for batch in batches(x, 500, shuffle=False)]  # (draws, B)
         active = model.encode(x)[0].var(dim=0) > 0.01
@@ -47,6 +48,14 @@ def likelihood(seed, epochs=180, images=60_000, test_images=10_000, draws=5_000)
     elbo = torch.cat([w.mean(dim=0) for w in log_w])
     numbers = {"nll": nll.mean(), "-elbo": -elbo.mean(), "active units": active.sum()}
     return numbers | {"training seconds": seconds}, digits.source
+
+
+def first(digits, n):
+    """The first n of the digits (N, 1, 28, 28). Raises ValueError where there are fewer."""
+    if n > len(digits):
+        advice = "TUTORIAL_PROFILE=full has all, --sizes asks for fewer"
+        raise ValueError(f"{n:,} digits were asked for, {len(digits):,} are here: {advice}")
+    return digits[:n]
 
 
 def train_likelihood(images, epochs, batch_size=512):
@@ -112,7 +121,7 @@ def time_to_number(seed, adam=80, ours=90, images=60_000, test_images=10_000, fe
     """
     session, numbers, seconds = start(seed), {}, 0.0
     digits = load_mnist(session.device)
-    train, x = digits.train_images[:images], binarize(digits.test_images[:test_images])
+    train, x = first(digits.train_images, images), binarize(first(digits.test_images, test_images))
     model = VAE(latent_dim=50, hidden=(200, 200), activation=nn.Tanh).to(session.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     for epoch in range(1, adam + 1):
@@ -220,11 +229,12 @@ def measure(protocol, seed, **sizes):
     """One seed of a protocol, with its time and the machine: a result for `run_grid`."""
     began = time.perf_counter()
     numbers, data = protocol(seed, **sizes)
-    gpu = torch.cuda.is_available()
+    device = start(seed).device
+    names = {"cpu": f"CPU, {torch.get_num_threads()} threads", "mps": "Apple GPU"}
     return {
         "numbers": {name: round(float(number), 4) for name, number in numbers.items()},
         "data": data,
-        "device": torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads",
+        "device": names.get(device.type) or torch.cuda.get_device_name(),
         "seconds": round(time.perf_counter() - began),
         "date": date.today().isoformat(),
     }
@@ -264,7 +274,7 @@ def run_protocol(name, options):
     results = {seed: result for seed, result in enumerate(found) if result}
     if not results:
         sys.exit(f"{name}: no seed is done, so nothing is written.")
-    arguments = [name, "--seeds", str(options.seeds), *(["--sizes", *options.sizes] if sizes else [])]
+    arguments = [name, "--seeds", str(max(results) + 1), *(["--sizes", *options.sizes] if sizes else [])]
     command = " ".join(["python notebooks/results.py", *arguments])
     rows = entries(" ".join([name, *options.sizes]), command, results)
     others = json.loads(options.output.read_text("utf-8")) if options.output.exists() else {}

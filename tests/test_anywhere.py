@@ -17,7 +17,9 @@ def checkout(tmp_path_factory):
     root = tmp_path_factory.mktemp("checkout") / "教程 päth"
     for folder in ("helpers", "notebooks"):
         shutil.copytree(
-            ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "0[1-9]*", "check*")
+            ROOT / folder,
+            root / folder,
+            ignore=shutil.ignore_patterns("__pycache__", "0[1-9]*", "checkpoints"),
         )
     for path in root.rglob("*.*"):
         if path.suffix in {".py", ".ipynb", ".md"}:

@@ -15,12 +15,10 @@ from html import escape
 from itertools import pairwise
 
 import nbformat
+import pages
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 from notebook_files import NOTEBOOKS, ROOT
-
-sys.path.insert(0, str(ROOT / "notebooks"))
-import pages
 
 SHOTS = ROOT / "build" / "browser"
 NOTEBOOK = next(path for path in NOTEBOOKS if path.stem.startswith("03"))

@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections import Counter
 from importlib.metadata import packages_distributions
 
 import pytest
@@ -57,6 +58,13 @@ def test_conda_installs_python_and_the_same_requirements():
         "-e .",
     ]
     assert listed[0].startswith(f"python{PROJECT['requires-python']}")
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("helpers/**/*.py")), ids=lambda path: path.stem)
+def test_no_name_is_defined_twice(path):
+    """The second would silently stand for the first, wherever it is called."""
+    names = Counter(node.name for node in ast.parse(path.read_text("utf-8")).body if hasattr(node, "name"))
+    assert not [name for name, times in names.items() if times > 1]
 
 
 def test_the_oldest_python_is_the_same_everywhere():

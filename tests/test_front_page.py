@@ -2,13 +2,10 @@
 
 import json
 import re
-import sys
 
 import pytest
-from notebook_files import NOTEBOOKS, ROOT
-
-sys.path.insert(0, str(ROOT / "notebooks"))
 from front_page import PICTURES, RACE, draw_race, filled, gallery, measured, race
+from notebook_files import NOTEBOOKS, ROOT
 
 ROW = {"published": 86.76, "source": "a paper", "seeds": [0, 1, 2], "data": "60,000 digits", "device": "CPU"}
 ROW |= {"mean": 86.5123, "sd": 0.0432, "seconds": [700, 760, 740], "command": "python results.py"}

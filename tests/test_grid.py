@@ -181,6 +181,15 @@ def test_a_damaged_file_is_named(tmp_path):
         run_grid(train, GRID[:1], tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    run_grid(train, GRID[:1], tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(OSError, match=path.name):
+        run_grid(train, GRID[:1], tmp_path)
+
+
 class Hostile:
     def __reduce__(self):
         return os.mkdir, (os.environ["HOSTILE_FOLDER"],)

@@ -138,3 +138,8 @@ def test_the_discriminator_gives_each_image_its_own_logit():
     assert models.Discriminator(hidden=(9, 8, 7))(x).shape == (5,)
     assert torch.allclose(D(x)[2], D(x[2:3])[0], atol=1e-6)
     assert D(20 * torch.randn(200, 1, 28, 28)).abs().max() > 1  # a logit, not a probability
+
+
+def test_too_few_kernels_are_refused():
+    with pytest.raises(ValueError, match=r"kernels is \(4, 4\); expected one for each of 3 layers"):
+        models.ConvVAE(image_size=64, channels=(8, 8, 8), kernels=(4, 4))

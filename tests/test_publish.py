@@ -2,14 +2,11 @@
 
 import re
 import shutil
-import sys
 
 import nbformat
+import publish
 import pytest
 from notebook_files import NOTEBOOKS, ROOT, code_cells
-
-sys.path.insert(0, str(ROOT / "notebooks"))
-import publish
 
 STAMPED = [*NOTEBOOKS, *(ROOT / name for name in publish.TEXTS)]
 

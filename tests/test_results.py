@@ -7,15 +7,13 @@ import subprocess
 import sys
 
 import pytest
+import results
 import torch
 from notebook_files import ROOT
+from results import PROTOCOLS, PUBLISHED, entries, estimate_nll, first
 
 from helpers.losses import importance_weighted_nll
 from helpers.models import VAE
-
-sys.path.insert(0, str(ROOT / "notebooks"))
-import results
-from results import PROTOCOLS, PUBLISHED, entries, estimate_nll
 
 MINIATURES = {
     "likelihood": "epochs=1 images=300 test_images=20 draws=5",
@@ -75,6 +73,7 @@ def test_a_miniature_writes_its_rows_goes_on_and_keeps_other_rows(name, tmp_path
         (["likelyhood"], f"no protocol is called likelyhood; there are: {', '.join(PROTOCOLS)}"),
         (["likelihood", "--sizes", "epochs"], "--sizes epochs; expected a name and a whole number"),
         (["likelihood", "--seeds", "1", "--sizes", "epoch=1"], "no seed is done, so nothing is written"),
+        (["likelihood", "--seeds", "1"], "60,000 digits were asked for, 4,000 are here"),
     ],
 )
 def test_a_mistyped_command_is_a_clear_error(arguments, message, tmp_path, monkeypatch, capsys):
@@ -100,3 +99,9 @@ def test_few_draws_and_a_correction_estimate_what_many_draws_do():
     exact = importance_weighted_nll(model, x, 500).mean()
     bound = importance_weighted_nll(model, x, 5).mean()
     assert abs(estimate - exact) < 0.5 * (bound - exact)
+
+
+def test_too_few_digits_are_refused_before_anything_is_trained():
+    assert len(first(torch.zeros(9, 1), 9)) == 9
+    with pytest.raises(ValueError, match=r"60,000 digits were asked for, 4,000 are here: .*PROFILE=full"):
+        first(torch.zeros(4000, 1), 60_000)

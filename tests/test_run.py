@@ -13,8 +13,6 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from notebook_files import NOTEBOOKS, ROOT, markdown_cells
-
-sys.path.insert(0, str(ROOT / "notebooks"))
 from pages import equation
 
 SOUND = [

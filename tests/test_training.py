@@ -376,6 +376,8 @@ def test_a_gradient_that_is_not_finite_is_named_one_step_later():
         ({"epochs": 2.5}, "epochs is 2.5; expected a whole number"),
         ({"train": IMAGES[:0]}, "train holds no images"),
         ({"train": (IMAGES[:0], torch.zeros(0))}, "train holds no images"),
+        ({"test": IMAGES[:0]}, "test holds no images"),
+        ({"test": IMAGES.to("meta")}, r"test is on meta, the model on cpu; .* model.to\('meta'\)"),
         ({"train": IMAGES.to("meta")}, r"train is on meta, the model on cpu; .* model.to\('meta'\)"),
         ({"optimizers": []}, "optimizers is empty"),
         ({"optimizers": torch.optim.SGD([torch.zeros(1)])}, r"is one SGD; .* write optimizers=\[...\]"),
