@@ -82,7 +82,7 @@ def test_a_mistyped_command_is_a_clear_error(arguments, message, tmp_path, monke
     monkeypatch.setattr(sys, "argv", ["results.py", *arguments, *paths])
     with pytest.raises(SystemExit) as ended:
         results.main()
-    assert message in f"{ended.value} {capsys.readouterr().err}"
+    assert message in f"{ended.value} {''.join(capsys.readouterr())}"
     assert not (tmp_path / "new").exists()
 
 
