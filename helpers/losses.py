@@ -58,8 +58,9 @@ def bernoulli_nll(x, x_logits):
     """
     if x.shape != x_logits.shape:
         raise ValueError(f"x_logits is {tuple(x_logits.shape)}, x {tuple(x.shape)}: decode to the shape of x")
-    if not (x.min() >= 0 and x.max() <= 1):
-        raise ValueError(f"x has pixels from {x.min():.3g} to {x.max():.3g}; expected [0, 1]: rescale x")
+    low, high = x.aminmax()
+    if not (low >= 0 and high <= 1):  # NaN fails both
+        raise ValueError(f"x has pixels from {low:.3g} to {high:.3g}; expected [0, 1]: rescale x")
     return F.binary_cross_entropy_with_logits(x_logits, x, reduction="none").flatten(1).sum(dim=1)
 
 

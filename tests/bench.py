@@ -99,9 +99,23 @@ class Pictures(Dataset):
         return len(self.pixels)
 
     def __getitem__(self, i):
-        picture = Image.fromarray(self.pixels[i].numpy())
-        x = torch.from_numpy(np.array(picture, np.uint8, copy=True)).view(28, 28, 1)
-        return x.permute(2, 0, 1).contiguous().float().div(255), int(self.labels[i])  # as ToTensor does
+        return to_tensor(Image.fromarray(self.pixels[i].numpy())), int(self.labels[i])
+
+
+def to_tensor(pic):
+    """torchvision's transforms.ToTensor for a picture, line by line; its package does not import here."""
+    if not isinstance(pic, (Image.Image, np.ndarray)):
+        raise TypeError(f"pic should be PIL Image or ndarray. Got {type(pic)}")
+    default_float_dtype = torch.get_default_dtype()
+    mode_to_nptype = {"I": np.int32, "I;16": np.int16, "F": np.float32}
+    img = torch.from_numpy(np.array(pic, mode_to_nptype.get(pic.mode, np.uint8), copy=True))
+    if pic.mode == "1":
+        img = 255 * img
+    img = img.view(pic.size[1], pic.size[0], len(pic.getbands()))
+    img = img.permute((2, 0, 1)).contiguous()
+    if isinstance(img, torch.ByteTensor):
+        return img.to(dtype=default_float_dtype).div(255)
+    return img
 
 
 class UsualVAE(nn.Module):
