@@ -62,16 +62,6 @@ def linear_vae_distortion(eigenvalues, latent_dim, variance, beta=1.0):
     return torch.where(_active(eigenvalues, latent_dim, beta * variance), water, eigenvalues).sum()
 
 
-def linear_vae_loss(eigenvalues, latent_dim, variance, beta=1.0):
-    """The smallest −E log p(x|z) + β·KL that a linear VAE can reach: a 0-dim tensor.
-
-    At β = 1 it is −`ppca_log_likelihood`: the bound is tight. Same sources and errors as `linear_vae_kl`.
-    """
-    distortion = linear_vae_distortion(eigenvalues, latent_dim, variance, beta)
-    nll = 0.5 * (len(eigenvalues) * math.log(2 * math.pi * variance) + distortion / variance)
-    return nll + beta * linear_vae_kl(eigenvalues, latent_dim, variance, beta).sum()
-
-
 def linear_vae_variance(eigenvalues, latent_dim, beta=1.0):
     """The σ² that a linear VAE learns: at β = 1 the mean of the discarded eigenvalues. Returns a float.
 

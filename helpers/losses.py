@@ -19,7 +19,10 @@ def squared_error(x, x_mean):
     """½‖x − x_mean‖² of each image: images (B, 1, H, W) → (B,), nats.
 
     It is the negative log-likelihood of a Gaussian with variance 1, up to a constant.
+    Raises ValueError where the shapes differ: the subtraction would broadcast them.
     """
+    if x.shape != x_mean.shape:
+        raise ValueError(f"x_mean is {tuple(x_mean.shape)}, x {tuple(x.shape)}: decode to the shape of x")
     return 0.5 * ((x - x_mean) ** 2).flatten(1).sum(dim=1)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 
 def mlp(*sizes, activation=nn.ReLU):
-    """Linear layers from sizes[0] to sizes[-1] with an activation between them, none at the end."""
+    """Linear layers with an activation between them, none at the end: (B, sizes[0]) → (B, sizes[-1])."""
     layers = []
     for width_in, width_out in pairwise(sizes):
         layers += [nn.Linear(width_in, width_out), activation()]
@@ -22,7 +22,10 @@ def mlp(*sizes, activation=nn.ReLU):
 
 
 class Autoencoder(nn.Module):
-    """The article's network: 784-128-64-20 and back. Decodes to logits; the pixels are their sigmoid."""
+    """The article's network, 784-128-64-20 and back: images (B, 1, 28, 28) → logits of the same shape.
+
+    The pixels are the logits' sigmoid.
+    """
 
     def __init__(self, latent_dim=20, hidden=(128, 64)):
         super().__init__()
@@ -164,7 +167,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Real or made? Images (B, 1, 28, 28) → logits (B,), large where an image looks real."""
+    """Real or made? Images (B, 1, 28, 28) → logits (B,), large where an image looks real.
+
+    Goodfellow et al. 2014.
+    """
 
     def __init__(self, hidden=(128, 64)):
         super().__init__()

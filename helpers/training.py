@@ -34,7 +34,11 @@ class History(NamedTuple):
 
 
 def train_epoch(model, loss_fn, images, optimizers, batch_size=128, schedulers=(), max_grad_norm=None):
-    """Take one optimiser step per batch, in a fresh random order; return the mean of each term."""
+    """Take one optimiser step per batch, in a fresh random order: → the mean of each term, nats per image.
+
+    `images` is a tensor (N, ...) or a tuple of such; `loss_fn(model, x)` gives the loss and a dict of terms.
+    Raises ValueError where a term is not one number, FloatingPointError where the loss is not finite.
+    """
     totals = Counter()
     for step, x in enumerate(batches(images, batch_size), start=1):
         loss, terms = loss_fn(model, x)  # nats per image
@@ -54,7 +58,7 @@ def train_epoch(model, loss_fn, images, optimizers, batch_size=128, schedulers=(
 
 @torch.no_grad()
 def evaluate(model, loss_fn, images, batch_size=1000):
-    """Mean of each term over `images`, in nats per image, without training."""
+    """The mean of each term over `images` (N, ...), in nats per image, in eval mode and without gradients."""
     totals, training = Counter(), model.training
     model.eval()
     try:

@@ -1,11 +1,12 @@
 """README shows what figures/, figures/results.json and the notebooks hold, and describes each picture."""
 
+import ast
 import json
 import re
 
 import pytest
 from front_page import PICTURES, RACE, draw_race, filled, gallery, measured, race
-from notebook_files import NOTEBOOKS, ROOT
+from notebook_files import NOTEBOOKS, ROOT, read
 
 ROW = {"published": 86.76, "source": "a paper", "seeds": [0, 1, 2], "data": "60,000 digits", "device": "CPU"}
 ROW |= {"mean": 86.5123, "sd": 0.0432, "seconds": [700, 760, 740], "command": "python results.py"}
@@ -91,3 +92,15 @@ def test_a_race_of_one_is_not_drawn(root):
     folder = root({"likelihood/nll": ROW, "likelihood/training seconds": {"mean": 1.0}})
     draw_race(folder)
     assert not (folder / "figures" / RACE).exists()
+
+
+def test_the_guide_to_this_machine_starts_from_the_times_that_the_notebooks_state():
+    spent = {path.stem: run_time(path) for path in NOTEBOOKS}
+    (source,) = [c.source for c in read(NOTEBOOKS[0]).cells if c.source.startswith("SECONDS = {")]
+    for name, (full, quick) in ast.literal_eval(source.split("=")[1].split("}")[0] + "}").items():
+        assert spent[name] == (f"{full} s" if full < 60 else f"{round(full / 60)} min", f"{quick} s")
+
+
+def run_time(path):
+    """What the first cell says of the full and the quick profile."""
+    return re.search(r"Running: (.+?) \(full\), (.+?) \(quick\)", read(path).cells[0].source).groups()

@@ -7,16 +7,16 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
 import torch
+from notebook_files import ROOT
+from test_training import Hostile
 
 from helpers.training import History, fit, run_grid
 
-ROOT = Path(__file__).parents[1]
 GRID = [{"lr": lr, "seed": seed} for lr in (0.1, 0.2) for seed in (0, 1)]
 
 
@@ -188,11 +188,6 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
     path.mkdir()
     with pytest.raises(OSError, match=path.name):
         run_grid(train, GRID[:1], tmp_path)
-
-
-class Hostile:
-    def __reduce__(self):
-        return os.mkdir, (os.environ["HOSTILE_FOLDER"],)
 
 
 def test_a_hostile_result_runs_nothing(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from helpers.losses import (
     importance_weighted_nll,
     log_weights,
     negative_elbo,
+    squared_error,
     total_correlation_split,
 )
 from helpers.models import VAE, LinearVAE, reparameterize
@@ -306,3 +307,10 @@ def test_the_capacity_loss_is_the_nll_at_its_capacity():
         loss, terms = capacity_loss(model, x, capacity, **options)
         expected = terms["nll"] + gamma * abs(terms["kl"] - capacity)
         assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    loss, terms = capacity_loss(model, x, terms["kl"])  # the KL does not depend on the draw of z
+    assert loss == terms["nll"]
+
+
+def test_the_squared_error_refuses_shapes_that_would_broadcast():
+    with pytest.raises(ValueError, match=r"x_mean is \(4, 28, 28\), x \(4, 1, 28, 28\)"):
+        squared_error(torch.zeros(4, 1, 28, 28), torch.zeros(4, 28, 28))

@@ -101,12 +101,15 @@ def test_the_convolutional_vae_has_the_published_layers():
     assert widths(model.decoder) == [10, 256, 1024]
 
 
-def test_the_convolutional_decoder_sees_all_of_z_and_starts_with_an_activation_after_it():
+def test_the_convolutional_decoder_sees_all_of_z_and_has_an_activation_before_each_doubling():
     model = models.ConvVAE(28, 3, channels=(32, 64))
     z = torch.zeros(4, 3)
     z[1:] += torch.eye(3)
     images = model.decode(z)
     assert all(not torch.equal(images[0], image) for image in images[1:])
+    layers = list(model.decoder)
+    before = [layers[i - 1] for i, m in enumerate(layers) if isinstance(m, nn.ConvTranspose2d)]
+    assert [type(layer) for layer in before] == [nn.ReLU, nn.ReLU]
 
 
 @pytest.mark.parametrize("size", [28, 65])

@@ -5,9 +5,14 @@ import base64
 import importlib
 import inspect
 import re
+import shutil
+import subprocess
+import sys
 from itertools import pairwise
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from notebook_files import NOTEBOOKS, ROOT, called, code_cells, markdown_cells, read
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -233,3 +238,18 @@ def test_every_public_function_says_what_it_does():
         for node in ast.parse(path.read_text("utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+# ---- nbval
+
+
+def test_nbval_says_how_many_cells_it_compared(tmp_path):
+    compared = new_code_cell("print(1)", execution_count=1, metadata={"tags": ["nbval-check-output"]})
+    compared.outputs = [new_output("stream", text="1\n")]
+    nbformat.write(
+        new_notebook(cells=[compared, new_code_cell("print(2)", execution_count=2)]), tmp_path / "a.ipynb"
+    )
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-n", "1", "a.ipynb"]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120).stdout
+    assert "2 cells of notebooks ran, 1 of them compared with their stored output" in printed

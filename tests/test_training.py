@@ -11,11 +11,11 @@ import nbformat
 import pytest
 import torch
 from nbclient import NotebookClient
+from notebook_files import ROOT
 from torch import nn
 
 from helpers.training import evaluate, fit, train_epoch
 
-ROOT = Path(__file__).parents[1]
 IMAGES = torch.rand(50, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
 
@@ -338,8 +338,8 @@ def test_a_file_that_torch_can_read_but_fit_did_not_write_is_refused(tmp_path):
 # ---- errors
 
 
-@pytest.mark.parametrize(("value", "named"), [(torch.nan, "loss, kl"), (torch.inf, "loss, kl")])
-def test_a_loss_that_is_not_finite_stops_and_leaves_the_parameters(value, named):
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_loss_that_is_not_finite_stops_and_leaves_the_parameters(value):
     run, calls, seen = a_run(), 0, {}
 
     def explode(model, x):
@@ -354,7 +354,7 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_parameters(value, named)
     with pytest.raises(FloatingPointError) as error:
         fit(**run | {"loss_fn": explode}, epochs=2, title="toy")
     assert str(error.value).startswith(
-        f"toy: epoch 2, step 3: not finite: {named}. Try a lower learning rate"
+        "toy: epoch 2, step 3: not finite: loss, kl. Try a lower learning rate"
     )
     assert equal(parameters(run), seen)
 

@@ -1,4 +1,4 @@
-"""What all tests share: the long files start first, and CI skips nothing that it could run."""
+"""What all tests and notebooks share: time for a cell's output, long files first, and no skipping in CI."""
 
 import os
 import signal
@@ -13,6 +13,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if hasattr(item, "output_timeout"):  # a notebook's cell; nbval waits only 5 s for its output
             item.output_timeout = 60
+            compared = item.options["check"] and item.cell.execution_count is not None
+            item.user_properties.append(("compared", bool(compared)))
     longest = ["test_claims.py", "test_colab.py"]
     items.sort(key=lambda item: (item.path.name not in longest, item.path.suffix != ".ipynb"))
 
@@ -25,3 +27,12 @@ def pytest_runtest_makereport():
         if not report.longrepr[2].startswith("Skipped: optional: "):
             report.outcome, report.longrepr = "failed", f"CI must not skip: {report.longrepr}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many of the notebooks' cells were not only run, but compared with their stored output."""
+    passed = [dict(report.user_properties) for report in terminalreporter.stats.get("passed", [])]
+    cells = [properties["compared"] for properties in passed if "compared" in properties]
+    if cells:
+        line = f"{len(cells)} cells of notebooks ran, {sum(cells)} of them compared with their stored output"
+        terminalreporter.write_line(line)
