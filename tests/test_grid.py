@@ -110,12 +110,15 @@ def test_runs_that_differ_have_files_that_differ(tmp_path):
 # A sweep whose last run sends a signal. Its function lives in __main__, like a notebook's.
 CHILD = """
 import os, signal, sys, time
+from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from helpers.training import run_grid
 folder, jobs, name, parent = sys.argv[1], int(sys.argv[2]), sys.argv[3], os.getpid()
 def train(lr, seed):
     if (lr, seed) == (0.2, 1):
-        time.sleep(1)  # the other results are there by now
+        while len(list(Path(folder).glob("*.pt"))) < 3:  # until the other results are there
+            time.sleep(0.1)
+        time.sleep(1)
         if name == "SIGINT":  # a terminal sends it to all processes
             os.killpg(os.getpgid(parent), signal.SIGINT)
         else:
