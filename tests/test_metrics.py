@@ -91,6 +91,46 @@ def test_the_classifier_learns_the_digits(digits, classifier):
     assert metrics.accuracy(classifier, digits.test_images, shuffled) < 0.3
 
 
+def test_the_classifiers_layers():
+    model, x = metrics.DigitClassifier(), torch.rand(3, 1, 28, 28)
+    shapes = []
+    for layer in (*model.body, *model.head):
+        x = layer(x)
+        shapes.append((type(layer).__name__, *x.shape[1:]))
+    assert shapes == [
+        ("Conv2d", 16, 14, 14), ("ReLU", 16, 14, 14), ("Conv2d", 32, 7, 7), ("ReLU", 32, 7, 7),
+        ("Flatten", 1568), ("Linear", 64), ("ReLU", 64), ("Linear", 10),
+    ]  # fmt: skip
+    assert [layer.kernel_size for layer in model.body if isinstance(layer, torch.nn.Conv2d)] == [(3, 3)] * 2
+
+
+def test_the_classification_loss_by_hand():
+    logits = torch.tensor([[0.0, math.log(3)], [0.0, 0.0], [math.log(3), 0.0], [math.log(3), 0.0]])
+    labels = torch.tensor([1, 0, 0, 1])
+    loss, terms = metrics.classification_loss(lambda x: x, (logits, labels))
+    assert loss.item() == pytest.approx((2 * math.log(4 / 3) + math.log(2) + math.log(4)) / 4)
+    assert terms == {"error": 0.25}
+
+
+def test_how_the_classifier_is_trained(monkeypatch):
+    seen = {}
+
+    def spy(model, loss_fn, train, **options):
+        seen.update(options, model=model, loss_fn=loss_fn, train=train)
+
+    monkeypatch.setattr(metrics, "fit", spy)
+    images, labels = torch.rand(130, 1, 28, 28), torch.zeros(130, dtype=torch.long)
+    model = metrics.train_digit_classifier(images, labels)
+    assert seen["model"] is model and not model.training
+    assert seen["loss_fn"] is metrics.classification_loss
+    assert seen["train"][0] is images and seen["train"][1] is labels
+    assert (seen["epochs"], seen["batch_size"], seen["title"]) == (5, 64, "digit classifier")
+    (adam,), (one_cycle,) = seen["optimizers"], seen["schedulers"]
+    assert isinstance(adam, torch.optim.Adam) and one_cycle.optimizer is adam
+    assert one_cycle.total_steps == 5 * 3 and adam.param_groups[0]["max_lr"] == 3e-3
+    assert {id(p) for p in adam.param_groups[0]["params"]} == {id(p) for p in model.parameters()}
+
+
 def test_its_features_and_logits_have_their_shapes(digits, classifier):
     x = digits.test_images[:7]
     assert classifier.features(x).shape == (7, 64)

@@ -199,3 +199,10 @@ def test_the_original_file_refuses_what_it_does_not_hold(small_file, tmp_path):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     with pytest.raises(ValueError, match="has no imgs, latents_classes"):
         sprites.load_npz(tmp_path / "other.npz")
+
+
+def test_sprites_are_on_the_cpu_whatever_torch_s_default_device():
+    with torch.device("meta"):
+        factors = sample_factors(4)
+        assert factors.device.type == "cpu"
+        assert factors_to_index(factors).device.type == "cpu"
