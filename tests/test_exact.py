@@ -154,3 +154,24 @@ def test_the_elbo_of_a_linear_vae_meets_its_evidence_at_the_exact_posterior():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_one_latent_is_allowed_and_an_eigenvalue_of_zero_is_not():
+    kl = exact.linear_vae_kl(EIGENVALUES, 1, 0.3)
+    torch.testing.assert_close(kl, 0.5 * torch.log(EIGENVALUES[:1] / 0.3))
+    with pytest.raises(ValueError, match="positive"):
+        exact.linear_vae_kl(torch.tensor([1.0, 0.0]), 1, 0.3)
+
+
+def test_each_answer_refuses_a_beta_of_zero():
+    for answer in (exact.linear_vae_kl, exact.linear_vae_distortion):
+        with pytest.raises(ValueError, match="beta is 0"):
+            answer(EIGENVALUES, 4, 0.3, beta=0)
+
+
+def test_all_stays_on_the_device_of_the_arguments():
+    x, weight, bias = torch.randn(4, 3), torch.randn(3, 2), torch.zeros(3)
+    expected = exact.linear_log_likelihood(x, weight, bias, 0.5)
+    with torch.device("meta"):  # where a tensor of no named device would be
+        found = exact.linear_log_likelihood(x, weight, bias, 0.5)
+    torch.testing.assert_close(found, expected)

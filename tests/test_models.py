@@ -146,3 +146,11 @@ def test_the_discriminator_gives_each_image_its_own_logit():
 def test_too_few_kernels_are_refused():
     with pytest.raises(ValueError, match=r"kernels is \(4, 4\); expected one for each of 3 layers"):
         models.ConvVAE(image_size=64, channels=(8, 8, 8), kernels=(4, 4))
+
+
+def test_a_draw_adds_the_noise():
+    mu, logvar = torch.randn(4, 3), torch.randn(4, 3)
+    torch.manual_seed(1)
+    noise = torch.randn(4, 3)
+    torch.manual_seed(1)
+    torch.testing.assert_close(models.reparameterize(mu, logvar), mu + (logvar / 2).exp() * noise)

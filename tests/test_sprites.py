@@ -203,6 +203,10 @@ def test_the_original_file_refuses_what_it_does_not_hold(small_file, tmp_path):
 
 def test_sprites_are_on_the_cpu_whatever_torch_s_default_device():
     with torch.device("meta"):
-        factors = sample_factors(4)
+        factors = sample_factors(4, fixed={"shape": 2})
         assert factors.device.type == "cpu"
         assert factors_to_index(factors).device.type == "cpu"
+
+
+def test_the_geometry_is_computed_in_double_precision():
+    assert sprites._centres().dtype == sprites._pixels(64).dtype == torch.float64
