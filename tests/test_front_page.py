@@ -98,7 +98,7 @@ def test_the_guide_to_this_machine_starts_from_the_times_that_the_notebooks_stat
     spent = {path.stem: run_time(path) for path in NOTEBOOKS}
     (source,) = [c.source for c in read(NOTEBOOKS[0]).cells if c.source.startswith("SECONDS = {")]
     for name, (full, quick) in ast.literal_eval(source.split("=")[1].split("}")[0] + "}").items():
-        assert spent[name] == (f"{full} s" if full < 60 else f"{round(full / 60)} min", f"{quick} s")
+        assert spent[name] == (f"{round(full / 60)} min", f"{quick} s")
 
 
 def run_time(path):
