@@ -19,7 +19,7 @@ import torch
 from run import write
 from torch import nn
 
-from helpers import metrics
+from helpers import disentanglement as metrics
 from helpers.data import batches, binarize, load_mnist
 from helpers.losses import bernoulli_nll, log_weights, negative_elbo
 from helpers.models import VAE, ConvVAE, reparameterize

@@ -1,5 +1,6 @@
 """The disentanglement scores against plain loops over their definitions, and on codes of known score."""
 
+import inspect
 import math
 from collections import Counter
 
@@ -11,7 +12,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from helpers import metrics
+from helpers import disentanglement as metrics
 from helpers.sprites import FACTOR_SIZES, N_IMAGES, factors_to_index, index_to_factors, sample_factors
 
 SPREAD = torch.tensor(FACTOR_SIZES) - 1
@@ -333,6 +334,24 @@ def test_a_table_of_all_codes_is_looked_up_as_they_would_be_computed():
 
 
 # ---- errors
+
+
+PUBLISHED = {  # the sizes of disentanglement_lib
+    metrics.mig: {"bins": 20},
+    metrics.modularity: {"bins": 20},
+    metrics.mutual_information: {"bins": 20},
+    metrics.dci: {"estimators": 100, "seed": 0},
+    metrics.beta_vae_score: {"train": 10_000, "test": 5000, "pairs": 64, "seed": 0},
+    metrics.factor_vae_score: {
+        "train": 10_000, "test": 5000, "batch_size": 64, "variance_size": 10_000, "seed": 0
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("score", PUBLISHED, ids=lambda score: score.__name__)
+def test_the_default_sizes_are_the_published_ones(score):
+    options = inspect.signature(score).parameters.values()
+    assert {p.name: p.default for p in options if p.default is not p.empty} == PUBLISHED[score]
 
 
 @pytest.mark.parametrize("score", [metrics.mig, metrics.modularity, metrics.mutual_information])

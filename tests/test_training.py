@@ -1,10 +1,12 @@
 """The loop against arithmetic by hand; checkpoints against kill -9; errors a reader would meet."""
 
+import inspect
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -14,6 +16,7 @@ from nbclient import NotebookClient
 from notebook_files import ROOT
 from torch import nn
 
+from helpers import training
 from helpers.training import evaluate, fit, train_epoch
 
 IMAGES = torch.rand(50, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -110,6 +113,17 @@ def test_evaluate_neither_drops_units_nor_learns_nor_leaves_the_mode_changed():
     assert first == second
     assert run["model"].training
     assert equal(parameters(run), before)
+
+
+def test_batches_hold_128_images_unless_asked_otherwise():
+    for function in (train_epoch, fit):
+        assert inspect.signature(function).parameters["batch_size"].default == 128
+
+
+def test_a_mean_keeps_no_graph_in_memory():
+    totals, loss = Counter(), torch.ones((), requires_grad=True) * 2
+    training.add_terms(totals, loss, {}, torch.zeros(3, 1))
+    assert totals == {"images": 3, "loss": 6} and not totals["loss"].requires_grad
 
 
 def test_fit_records_every_epoch_and_prints_one_line(capsys):
@@ -209,6 +223,14 @@ def test_a_finished_run_is_read_and_a_longer_one_goes_on(tmp_path, capsys):
     longer = fit(**first, epochs=3, checkpoint=path)  # the same objects, as where a cell is run again
     assert longer.train["loss"][:2] == history.train["loss"]
     assert longer == fit(**a_run(), epochs=3)
+
+
+def test_the_bar_goes_on_where_the_file_ended(tmp_path, monkeypatch):
+    bars, bar = [], training.tqdm
+    monkeypatch.setattr(training, "tqdm", lambda *a, **options: bars.append(bar(*a, **options)) or bars[-1])
+    fit(**a_run(), epochs=2, checkpoint=tmp_path / "toy.pt")
+    fit(**a_run(), epochs=5, checkpoint=tmp_path / "toy.pt", title="toy")
+    assert [(b.desc, b.total, b.initial) for b in bars] == [("fit", 2, 0), ("toy", 5, 2)]
 
 
 def test_a_crash_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
