@@ -90,6 +90,13 @@ def test_schedulers_step_once_a_batch_and_gradients_are_clipped():
     assert travelled == pytest.approx(0.01 * (1 + 0.5 + 0.25 + 0.125 + 0.0625), rel=1e-2)
 
 
+def test_fit_clips_gradients_too():
+    model = nn.Linear(1, 16)
+    before, sgd = model.bias.detach().clone(), torch.optim.SGD([model.bias], lr=1.0)
+    fit(model, mean_loss, IMAGES + 9, optimizers=[sgd], epochs=1, batch_size=10, max_grad_norm=0.01)
+    assert (model.bias - before).norm().item() == pytest.approx(5 * 0.01, rel=1e-2)
+
+
 def test_a_batch_may_be_a_tuple_and_there_may_be_several_optimizers():
     model = nn.Linear(16, 10)
     labels = torch.arange(50) % 10
@@ -211,6 +218,24 @@ def test_ctrl_c_in_the_first_epoch_gives_an_empty_history(capsys):
     assert capsys.readouterr().out.endswith(" s · stopped by hand in epoch 1 of 2\n")
 
 
+def test_the_line_of_a_resumed_run_that_is_stopped_says_both(tmp_path, capsys):
+    def stop(model, x):
+        raise KeyboardInterrupt
+
+    fit(**a_run(), epochs=2, checkpoint=tmp_path / "toy.pt")
+    fit(**a_run() | {"loss_fn": stop}, epochs=3, checkpoint=tmp_path / "toy.pt")
+    assert capsys.readouterr().out.endswith(
+        f" · 2 epochs from {tmp_path / 'toy.pt'} · stopped by hand in epoch 3 of 3\n"
+    )
+
+
+def test_the_line_says_how_long_it_took(monkeypatch, capsys):
+    times = iter([10.0, 12.4])
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(times))
+    fit(**a_run(), epochs=1)
+    assert "fit: 1 epochs, 2 s · " in capsys.readouterr().out
+
+
 def test_a_finished_run_is_read_and_a_longer_one_goes_on(tmp_path, capsys):
     path = tmp_path / "new" / "folder" / "toy.pt"
     first = a_run()
@@ -225,12 +250,16 @@ def test_a_finished_run_is_read_and_a_longer_one_goes_on(tmp_path, capsys):
     assert longer == fit(**a_run(), epochs=3)
 
 
-def test_the_bar_goes_on_where_the_file_ended(tmp_path, monkeypatch):
+def test_the_bar_goes_on_where_the_file_ended_and_shows_the_test_terms(tmp_path, monkeypatch, capsys):
     bars, bar = [], training.tqdm
     monkeypatch.setattr(training, "tqdm", lambda *a, **options: bars.append(bar(*a, **options)) or bars[-1])
+    fit(**a_run() | {"test": None}, epochs=2, checkpoint=tmp_path / "new.pt")
     fit(**a_run(), epochs=2, checkpoint=tmp_path / "toy.pt")
-    fit(**a_run(), epochs=5, checkpoint=tmp_path / "toy.pt", title="toy")
-    assert [(b.desc, b.total, b.initial) for b in bars] == [("fit", 2, 0), ("toy", 5, 2)]
+    history = fit(**a_run(), epochs=5, checkpoint=tmp_path / "toy.pt", title="toy")
+    assert [(b.desc, b.total, b.initial) for b in bars] == [("fit", 2, 0), ("fit", 2, 0), ("toy", 5, 2)]
+    assert capsys.readouterr().err == ""
+    assert bars[0].postfix.startswith("loss=")
+    assert bars[2].postfix == ", ".join(f"{name}={values[-1]:.1f}" for name, values in history.test.items())
 
 
 def test_a_crash_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
@@ -403,6 +432,7 @@ def test_a_gradient_that_is_not_finite_is_named_one_step_later():
         ({"train": IMAGES.to("meta")}, r"train is on meta, the model on cpu; .* model.to\('meta'\)"),
         ({"optimizers": []}, "optimizers is empty"),
         ({"optimizers": torch.optim.SGD([torch.zeros(1)])}, r"is one SGD; .* write optimizers=\[...\]"),
+        ({"schedulers": lambda: None}, r"schedulers is one function; .* write schedulers=\[...\]"),
         ({"model": network()}, r"optimizers\[0\] \(Adam\) owns no parameter of this model; make it anew"),
         ({"loss_fn": lambda m, x: (m(x), {})}, r"loss has the shape \(8, 16\); expected one number: .*mean"),
         ({"loss_fn": lambda m, x: (m(x).mean(), {"kl": m(x)})}, r"kl has the shape \(8, 16\)"),
