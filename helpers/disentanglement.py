@@ -45,7 +45,7 @@ def mutual_information(codes, factors, bins=20):
     # Whole numbers, so that a constant latent's ratio is exactly 1 and its information exactly 0.
     independent = count.sum(axis=3, keepdims=True) * count.sum(axis=2, keepdims=True)
     ratio = np.divide(len(codes) * count, independent, where=count > 0, out=np.ones(shape))
-    return (count / len(codes) * np.log(ratio)).sum(axis=(2, 3)).clip(min=0)
+    return (count / len(codes) * np.log(ratio)).sum(axis=(2, 3))
 
 
 def mig(codes, factors, bins=20):

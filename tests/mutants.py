@@ -14,6 +14,77 @@ from notebook_files import ROOT
 
 MUTMUT = Path(sys.executable).with_name("mutmut")
 EQUIVALENT = {  # reason: the changed lines
+    "the lengths are equal by construction": [
+        "accuracies = [tree.score(test_codes, f) for tree, f in zip(trees, test_factors.T, strict=None)]",
+        "accuracies = [tree.score(test_codes, f) for tree, f in zip(trees, test_factors.T, )]",
+        "accuracies = [tree.score(test_codes, f) for tree, f in zip(trees, test_factors.T, strict=False)]",
+        "for c_in, c_out, k in zip((1, *channels), channels, kernels, strict=None):",
+        "for c_in, c_out, k in zip((1, *channels), channels, kernels, ):",
+        "return torch.stack([index // step % n for step, n in zip(_STEPS, FACTOR_SIZES, strict=None)], dim=1)",  # noqa: E501
+        "return torch.stack([index // step % n for step, n in zip(_STEPS, FACTOR_SIZES, )], dim=1)",
+        "return torch.stack([index // step % n for step, n in zip(_STEPS, FACTOR_SIZES, strict=False)], dim=1)",  # noqa: E501
+        'cut = [np.searchsorted(e, c, side="right") - 1 for e, c in zip(edges.T, codes.T, strict=None)]',
+        'cut = [np.searchsorted(e, c, side="right") - 1 for e, c in zip(edges.T, codes.T, )]',
+        'cut = [np.searchsorted(e, c, side="right") - 1 for e, c in zip(edges.T, codes.T, strict=False)]',
+        "for f, test_f in zip(factors.T, test_factors.T, strict=None):",
+        "for f, test_f in zip(factors.T, test_factors.T, ):",
+        "for f, test_f in zip(factors.T, test_factors.T, strict=False):",
+        "values = zip(model.classes_, chances, strict=None)",
+        "values = zip(model.classes_, chances, )",
+        "values = zip(model.classes_, chances, strict=False)",
+    ],
+    "only a GPU would show it, and the tests need none": [
+        "model = DigitClassifier().to(None)",
+        "return pictures[found].unsqueeze(1).float().to(None)  # (B, 1, 64, 64)",
+        "crossings = _crossings(size, None)  # (720, 32, size, 4)",
+        'device = "cpu" if (generator is None) or True else generator.device',
+        "x = (_pixels(size) - _centres()[:, None]).float().to(None)  # (32, size), seen from the centre",
+        "images = torch.empty(len(factors), 1, size, size, device=None)",
+        "images = torch.empty(len(factors), 1, size, size, )",
+    ],
+    "some images are drawn twice: slower, the same pictures": [
+        "for start in range(0, len(factors), ):  # so many images stay in the processor's cache",
+        "part = slice(None, start + 512)",
+        "part = slice(start, None)",
+        "part = slice(start + 512)",
+        "part = slice(start, start + 513)",
+    ],
+    "NumPy takes any negative size for the one that it works out": [
+        "return np.abs(difference).reshape(n, pairs, -2).mean(axis=1), k.numpy()",
+        "codes = _encode(encode, factors.flatten(0, 1))[:, active].reshape(n, batch_size, -2)",
+        "return counts.reshape(-2, 5)  # (latents, factors)",
+    ],
+    "every latent's variance has the same factor, so the least stays the least": [
+        "least = (codes.var(axis=1, ) / variance[active]).argmin(axis=1)",
+        "least = (codes.var(axis=1, ddof=2) / variance[active]).argmin(axis=1)",
+    ],
+    "another solver of one convex problem": [
+        'svm = LinearSVC(C=0.01, class_weight="balanced", ).fit(codes[:, [j]], factors[:, k])',
+        'svm = LinearSVC(C=0.01, class_weight="balanced", dual=True).fit(codes[:, [j]], factors[:, k])',
+    ],
+    "both sides of the bound give the same number": [
+        "return (eigenvalues >= water) & "
+        "(torch.arange(len(eigenvalues), device=eigenvalues.device) < latent_dim)",
+        "active = np.sqrt(variance) > 0.05",
+    ],
+    "a centre on an edge itself is neither inside nor outside by the geometry": [
+        "images[part, 0] = reduce(xor, (column >= edge[:, :, None] for edge in edges))",
+    ],
+    "the pictures are square": [
+        "if size != pictures.shape[+1]:",
+        "if size != pictures.shape[-2]:",
+    ],
+    "one value does what the other does": [
+        "place = torch.full((N_IMAGES,), -2)",  # negative: no such picture
+        "shape = len(cut), len(value), bins, 2 + max(v.max() for v in value)",  # a count that stays 0
+        "std[codes.max(axis=0) == codes.min(axis=0)] = 2  # a dead latent stays at 0",  # 0/2 = 0/1
+        "for part in factors.split(8193):",  # parts of any size
+        "if (f == f[1]).all():",  # all equal to any one of them
+        "return codes.astype(None), factors",  # float64
+        "there = (images[0] if (isinstance(images, tuple)) or True else images).device",
+        "break",  # `test` is the last of two, and `train` is never None
+        "_in_grid = None",  # as false as False
+    ],
 }
 
 

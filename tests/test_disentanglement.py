@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -182,6 +183,28 @@ def test_mutual_information_mig_and_modularity_follow_their_definitions(make):
     assert metrics.modularity(codes, factors) == pytest.approx(plain_modularity(codes, factors), abs=1e-12)
 
 
+def test_two_latents_two_factors_and_two_values_are_enough():
+    factors = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    assert metrics.mig(factors.astype(float), factors) == pytest.approx(1)
+
+
+def test_only_the_warning_that_is_expected_is_kept_quiet(monkeypatch):
+    class Noisy:
+        def fit(self, x, y):
+            warnings.warn("something else", stacklevel=1)
+
+    monkeypatch.setattr(metrics, "LogisticRegression", Noisy)
+    with pytest.warns(UserWarning, match="something else"):
+        metrics._logistic_regression(None, None)
+
+
+@pytest.mark.parametrize("score", [metrics.mig, metrics.modularity])
+def test_one_bin_tells_nothing(score):
+    factors = points(500)
+    assert score(perfect(factors), factors) > 0.5
+    assert score(perfect(factors), factors, bins=1) == 0
+
+
 @pytest.fixture(scope="module")
 def four():
     """(codes, factors, test_codes, test_factors) of mixed codes; 600 and 400 points."""
@@ -197,6 +220,12 @@ def test_explicitness_follows_its_definition(four):
     assert metrics.explicitness(*four) == pytest.approx(plain_explicitness(*four), abs=1e-6)
 
 
+def test_explicitness_leaves_out_a_value_that_the_test_points_lack(four):
+    codes, factors, test_codes, test_factors = four
+    kept = test_factors[:, 0] != 2
+    assert np.isfinite(metrics.explicitness(codes, factors, test_codes[kept], test_factors[kept]))
+
+
 def test_dci_follows_its_definition(four):
     codes, factors, test_codes, test_factors = four
     coarse = [codes, factors // 8, test_codes, test_factors // 8]  # fewer values, fewer trees
@@ -204,6 +233,14 @@ def test_dci_follows_its_definition(four):
     expected = plain_dci(*coarse, estimators=4)
     np.testing.assert_allclose(metrics.dci(*coarse, estimators=4), expected, atol=1e-9)
     assert metrics.dci(*coarse, estimators=4) == metrics.dci(*coarse, estimators=4)
+
+
+@pytest.mark.parametrize(("deviation", "votes"), [(0.04, False), (0.045, True)])
+def test_a_latent_votes_from_a_deviation_of_0_05_on(deviation, votes):
+    def encode(factors):  # of four such codes the deviation, divided by N - 1, is 1.15 times the number
+        return deviation * (-1.0) ** torch.arange(len(factors))[:, None]
+
+    assert (metrics.factor_vae_score(encode, 50, 50, 4, variance_size=4) > 0) == votes
 
 
 @pytest.mark.parametrize("dead", [0, 2])

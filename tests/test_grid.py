@@ -15,6 +15,7 @@ import torch
 from notebook_files import ROOT
 from test_training import Hostile
 
+from helpers import training
 from helpers.training import History, fit, run_grid
 
 GRID = [{"lr": lr, "seed": seed} for lr in (0.1, 0.2) for seed in (0, 1)]
@@ -70,8 +71,14 @@ def test_order_is_kept_where_the_first_ends_last():
 
 
 def test_two_jobs_are_other_processes_with_one_torch_thread_each():
-    here, elsewhere = run_grid(where, [{"seed": 0}]), run_grid(where, [{"seed": s} for s in range(6)], jobs=2)
-    assert here == [(os.getpid(), torch.get_num_threads())]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        here = run_grid(where, [{"seed": 0}])
+    finally:
+        torch.set_num_threads(threads)
+    elsewhere = run_grid(where, [{"seed": s} for s in range(6)], jobs=2)
+    assert here == [(os.getpid(), 2)]
     assert {threads for _, threads in elsewhere} == {1}
     assert os.getpid() not in {pid for pid, _ in elsewhere}
 
@@ -159,6 +166,30 @@ def test_ctrl_c_keeps_what_is_done(jobs, tmp_path):
     assert re.fullmatch(r"runs: 3 of 4 runs, \d+ s · stopped by hand", line)
     assert result == str([*EXPECTED[:3], None])
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_bar_counts_what_is_done_and_what_a_run_shows_is_hidden(tmp_path, monkeypatch, capsys):
+    bars, bar = [], training.tqdm
+
+    def shows(seed):
+        print("not shown", *bar([seed], file=sys.stdout))  # a bar that finds no stdout would go to stderr
+
+    monkeypatch.setattr(training, "tqdm", lambda *a, **options: bars.append(bar(*a, **options)) or bars[-1])
+    run_grid(shows, [{"seed": 0}], tmp_path)
+    run_grid(shows, [{"seed": 0}, {"seed": 1}], tmp_path, title="toy")
+    assert [(b.desc, b.total, b.initial, b.n) for b in bars] == [("runs", 1, 0, 1), ("toy", 2, 1, 2)]
+    output = capsys.readouterr()
+    assert "not shown" not in output.out and output.err == ""
+
+
+def test_after_a_grid_ctrl_c_ends_a_fit_as_before_it(capsys):
+    def stop(model, x):
+        raise KeyboardInterrupt
+
+    run_grid(train, GRID)
+    model = torch.nn.Linear(1, 1)
+    fit(model, stop, torch.zeros(4, 1), optimizers=[torch.optim.SGD(model.parameters())], epochs=1)
+    assert "stopped by hand" in capsys.readouterr().out
 
 
 def test_ctrl_c_in_a_fit_does_not_leave_a_half_trained_result(tmp_path):

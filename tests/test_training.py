@@ -90,6 +90,13 @@ def test_schedulers_step_once_a_batch_and_gradients_are_clipped():
     assert travelled == pytest.approx(0.01 * (1 + 0.5 + 0.25 + 0.125 + 0.0625), rel=1e-2)
 
 
+def test_a_tuple_may_hold_one_tensor():
+    model = nn.Linear(1, 16)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    history = fit(model, lambda m, x: mean_loss(m, x[0]), (IMAGES,), optimizers=[sgd], epochs=2)
+    assert history.train["loss"][1] < history.train["loss"][0]
+
+
 def test_fit_clips_gradients_too():
     model = nn.Linear(1, 16)
     before, sgd = model.bias.detach().clone(), torch.optim.SGD([model.bias], lr=1.0)
