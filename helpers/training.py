@@ -223,7 +223,7 @@ def run_grid(function, grid, folder=None, title="runs", jobs=1):
     try:
         with (
             tqdm(total=len(grid), desc=title, initial=done, leave=False, file=sys.stdout) as bar,
-            closing(Parallel(None if jobs == 1 else jobs, return_as="generator_unordered")(calls)) as ended,
+            closing(Parallel(jobs, return_as="generator_unordered")(calls)) as ended,
         ):
             for i, result, error in ended:
                 if error:

@@ -267,6 +267,19 @@ def test_an_error_is_reported_with_its_parameters_and_the_others_go_on(jobs, tmp
     assert len(list(tmp_path.iterdir())) == 3  # the next call tries again
 
 
+def test_every_failure_is_counted_and_a_stopped_grid_says_what_it_read(tmp_path, capsys):
+    def stops(lr, seed):
+        if seed == 1:
+            raise KeyboardInterrupt
+        raise ArithmeticError
+
+    stops.__name__ = "train"
+    run_grid(train, GRID[:1], tmp_path)
+    again = [GRID[0], {"lr": 0.3, "seed": 0}, {"lr": 0.4, "seed": 0}, GRID[1]]
+    run_grid(stops, again, tmp_path)
+    assert f" · 1 from {tmp_path} · stopped by hand · 2 failed\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("grid", [{"lr": 0.1}, [0.1, 0.2], ({"lr": 0.1},), None, [{"lr": 0.1}, None]])
 def test_a_grid_that_is_no_list_of_dicts_is_a_clear_error(grid):
     with pytest.raises(ValueError, match=r"grid is .*; expected a list of dicts: \[\{'lr': 0.1\}"):
