@@ -32,7 +32,7 @@ def mutual_information(codes, factors, bins=20):
     """I(latent; factor) in nats, each latent cut into `bins` of equal width: → array (latents, factors).
 
     codes (N, latents) float, factors (N, factors) int. Raises ValueError for arrays that do not fit, NaN,
-    a factor with one value, and fewer than two latents or factors. So do all scores below.
+    a factor with one value, and fewer than two latents or factors. So do `mig` to `explicitness`.
     """
     codes, factors = _codes_and_factors(codes, factors)
     edges = np.linspace(codes.min(axis=0), codes.max(axis=0), bins + 1)[:-1]  # the left ones, (bins, latents)
@@ -127,7 +127,8 @@ def beta_vae_score(encode, train=10_000, test=5_000, pairs=64, seed=0):
     """Whether a linear classifier sees which factor pairs of images share: its test accuracy.
 
     `encode` takes factors (B, 5) of sprites to codes (B, latents). One example is the mean of |Δ code| over
-    `pairs` pairs, whose two images agree in one factor, the same in all pairs. Higgins et al., ICLR 2017.
+    `pairs` pairs, whose two images agree in one factor, the same in all pairs. Raises ValueError where the
+    codes have another shape or are not finite. Higgins et al., ICLR 2017.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -147,7 +148,7 @@ def factor_vae_score(encode, train=10_000, test=5_000, batch_size=64, variance_s
 
     `encode` takes factors (B, 5) of sprites to codes (B, latents). Variances are divided by those over
     `variance_size` images; latents with a deviation below 0.05 have no vote, and all dead make the score 0.
-    Kim & Mnih, ICML 2018.
+    Raises ValueError as `beta_vae_score` does. Kim & Mnih, ICML 2018.
     """
     generator = torch.Generator().manual_seed(seed)
     variance = _encode(encode, sample_factors(variance_size, generator)).var(axis=0, ddof=1)

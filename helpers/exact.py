@@ -1,10 +1,10 @@
 """Probabilistic PCA and the linear β-VAE in closed form: answers that need no training.
 
-Used in 02_variational_inference.
+Used from 02_variational_inference on.
 
 The model is z ~ N(0, I), x ~ N(Wz + b, σ²I) with `latent_dim` latents; `variance` is σ². `eigenvalues` (d,)
 are those of the data's covariance (divided by N), in any order. All answers but that of
-`linear_log_likelihood` are at the model's optimum, and all are in nats per data point.
+`linear_log_likelihood` are at the model's optimum; likelihoods and KL are in nats per data point.
 
 Sources: Tipping & Bishop, Probabilistic Principal Component Analysis, JRSS B 61(3), 1999; Lucas, Tucker,
 Grosse & Norouzi, Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse, NeurIPS 2019.

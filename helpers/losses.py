@@ -79,7 +79,10 @@ def negative_elbo(model, x, beta=1.0, nll=bernoulli_nll):
 
 
 def log_weights(model, x, k, nll=bernoulli_nll):
-    """log w = log p(x|z) + log p(z) − log q(z|x) for k draws z ~ q(z|x) of each image: → (k, B), nats."""
+    """log w = log p(x|z) + log p(z) − log q(z|x) for k draws z ~ q(z|x) of each image: → (k, B), nats.
+
+    x (B, ...). Burda, Grosse & Salakhutdinov 2016, §3.
+    """
     mu, logvar = model.encode(x)  # once, for all draws
     log_w = mu.new_empty(k, len(x))  # a list of k small tensors would scatter them over gigabytes
     for draw in range(k):
@@ -94,7 +97,8 @@ def log_weights(model, x, k, nll=bernoulli_nll):
 def importance_weighted_nll(model, x, k, nll=bernoulli_nll):
     """−log p(x) of each image from above, −log (1/k) Σ w with k draws per image: x (B, ...) → (B,), nats.
 
-    One draw at a time is decoded, so memory does not grow with k. Raises ValueError where k < 1.
+    One draw at a time is decoded, so of all that grows with k only the (k, B) weights are kept. Raises
+    ValueError where k < 1.
     Burda, Grosse & Salakhutdinov 2016, eq. 8.
     """
     if k < 1:

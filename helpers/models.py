@@ -178,7 +178,7 @@ class Discriminator(nn.Module):
         self.head = nn.Linear(hidden[-1], 1)
 
     def features(self, x):
-        return self.body(x.flatten(1))  # (B, 64)
+        return self.body(x.flatten(1))  # (B, hidden[-1])
 
     def forward(self, x):
         return self.head(self.features(x)).squeeze(1)  # logits (B,)

@@ -31,7 +31,7 @@ def set_style():
 
 
 def save_figure(name):
-    """Save the current figure as figures/NAME.png, under `make figures` only (TUTORIAL_FIGURES)."""
+    """Save the current figure as NAME.png in the folder that TUTORIAL_FIGURES names, if it names one."""
     folder = os.environ.get("TUTORIAL_FIGURES")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def save_figure(name):
 
 
 def save_film(name, frames, columns=10, zoom=3, milliseconds=120):
-    """Save a list of images (N, 1, H, W) in [0, 1] as figures/NAME.gif, under `make figures` only.
+    """Save a list of images (N, 1, H, W) in [0, 1] as NAME.gif in the folder of TUTORIAL_FIGURES, if any.
 
     Each frame is drawn as `show_images` would draw it, without labels.
     """
@@ -191,7 +191,6 @@ def plot_traversals(model, images=None, latents=10, steps=9):
         tours[f"$z_{{{j + 1}}}$"] = _decode(model, tour)
     ax = show_images(tours, columns=steps)
     ax.set_xticks((np.arange(steps) + 0.5) / steps * np.diff(ax.get_xlim()), [f"{v:g}" for v in values])
-    ax.tick_params(length=0)
     return ax
 
 

@@ -61,7 +61,7 @@ def start(seed=0):
 
 
 def profile():
-    """The profile named by TUTORIAL_PROFILE: "quick" or "full" (the default)."""
+    """The profile named by TUTORIAL_PROFILE: "quick" or "full" (the default). ValueError for another."""
     name = os.environ.get("TUTORIAL_PROFILE", "full")
     if name not in PROFILES:
         raise ValueError(f"TUTORIAL_PROFILE is {name!r}; expected one of: {', '.join(PROFILES)}")

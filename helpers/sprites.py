@@ -37,12 +37,18 @@ def sample_factors(n, generator=None, fixed=None):
 
 
 def factors_to_index(factors):
-    """The place of each image in the dataset: factors (B, 5) → (B,) int64 in 0 … 737,279."""
+    """The place of each image in the dataset: factors (B, 5) → (B,) int64 in 0 … 737,279.
+
+    Raises ValueError as `render` does.
+    """
     return (_checked(factors) * torch.tensor(_STEPS, device=factors.device)).sum(dim=1)
 
 
 def index_to_factors(index):
-    """The factors of the images at these places of the dataset: index (B,) int → (B, 5) int64."""
+    """The factors of the images at these places of the dataset: index (B,) int → (B, 5) int64.
+
+    Raises ValueError for a place that the dataset does not have.
+    """
     index = torch.as_tensor(index)
     if index.numel() and not (index.min() >= 0 and index.max() < N_IMAGES):
         raise ValueError(f"index runs from {index.min()} to {index.max()}; expected 0 to {N_IMAGES - 1}")

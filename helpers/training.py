@@ -202,8 +202,9 @@ def epochs_in(history):
 def run_grid(function, grid, folder=None, title="runs", jobs=1):
     """Call `function(**run)` for each dict in the list `grid`; print one line, return the results in order.
 
-    `jobs` processes, each with one torch thread, share the runs; within `joblib.parallel_config("dask")`, the
-    cluster does. What a run prints is not shown; its error is, with its parameters, and its result is None.
+    With `jobs` above 1, so many processes of one torch thread each share the runs; within
+    `joblib.parallel_config("dask")`, the cluster does. What a run prints is not shown; its error is, with its
+    parameters, and its result is None.
     With `folder`, each result is a file as soon as it is there, and a later call goes on from those files.
     They are named by the function's name and the parameters, not by its code or its data: where these
     change, name another folder. Ctrl-C keeps what is done; the rest is None.

@@ -30,7 +30,7 @@ from helpers.training import evaluate, fit, run_grid, train_epoch
 ROOT = Path(__file__).resolve().parents[1]
 
 
-# ---- Likelihood: the network and protocol of Burda, Grosse & Salakhutdinov 2016, with another optimiser
+# ---- Likelihood: the network and test of Burda, Grosse & Salakhutdinov 2016, another training
 
 
 def likelihood(seed, epochs=160, images=60_000, test_images=10_000, draws=5_000):
@@ -291,7 +291,13 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: {' '.join(PROTOCOLS)}")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="0 to N − 1; default: 3")
     parser.add_argument("--sizes", nargs="+", default=[], metavar="SIZE=N", help="such as epochs=20")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, of one thread each")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="1: here; more: as many processes, of one thread each",
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "figures" / "results.json", metavar="FILE")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "results", metavar="FOLDER")
     options = parser.parse_args()

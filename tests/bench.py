@@ -35,8 +35,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from helpers import disentanglement as metrics
-from helpers import plots
+from helpers import disentanglement as metrics, plots
 from helpers.data import batches
 from helpers.losses import importance_weighted_nll, negative_elbo
 from helpers.models import VAE

@@ -25,6 +25,8 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="notebooks at a time; default: 2")
     options = parser.parse_args()
     chosen = [p for p in NOTEBOOKS if not options.names or p.stem.startswith(tuple(options.names))]
+    if not chosen:
+        parser.error(f"no notebook is called {' or '.join(options.names)}; expected numbers such as 01")
     grid = [{"notebook": path.stem, "seed": seed} for path in chosen for seed in range(options.seeds)]
     found = run_grid(held, grid, title="notebooks", jobs=options.jobs)
     reports = {(run["notebook"], run["seed"]): report or {} for run, report in zip(grid, found, strict=True)}

@@ -292,7 +292,7 @@ statements = Exercise(
 )
 
 
-# ---- six more
+# ---- seven more
 
 
 def _images():
