@@ -43,9 +43,7 @@ from helpers.sprites import render, sample_factors
 from helpers.training import fit
 
 BATCH = 128
-DEVICE = torch.device(
-    "cuda" if torch.cuda.is_available() else "cpu"
-)  # the scores are NumPy's: always the CPU
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # not the scores': they are NumPy's
 
 
 def race(ours, other, turns):
