@@ -76,6 +76,7 @@ def lab(tmp_path_factory):
         "IdentityProvider.token": "",
         "ServerApp.open_browser": False,
         "ServerApp.allow_root": True,
+        "LabApp.expose_app_in_browser": True,
     }
     variables = {
         "TUTORIAL_PROFILE": "quick",
@@ -108,28 +109,15 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(browser, lab):
-    """The notebook, opened and run from the first cell to the last through the menu."""
-    from playwright.sync_api import TimeoutError as NothingRuns
-
+    """The notebook, opened and run from the first cell to the last by the command of Run > Run All Cells."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(f"{lab}/lab/tree/{NOTEBOOK.name}")
     page.wait_for_selector(".jp-NotebookPanel-notebook .jp-CodeCell", timeout=60_000)
-    page.wait_for_selector("[data-status=idle].jp-Notebook-ExecutionIndicator", timeout=60_000)
-    prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.textContent.trim())"
-    for last in (False, False, True):  # a menu that is still being drawn can lose a click
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        run_all = page.get_by_role("menuitem", name="Run All Cells", exact=True)
-        run_all.hover()
-        page.wait_for_selector(".lm-Menu-item.lm-mod-active")  # a menu notices the mouse a moment later
-        run_all.click()
-        try:
-            page.wait_for_function(f"{prompts}.some(p => p.includes('*'))", timeout=20_000)
-            break
-        except NothingRuns:
-            if last:
-                raise
-            page.keyboard.press("Escape")
-    page.wait_for_function(f"!{prompts}.some(p => p.includes('*'))", timeout=300_000)
+    # Before the session is ready, Run All asks for a kernel; and a menu can lose a click while it is drawn.
+    page.wait_for_function("jupyterapp.shell.currentWidget.sessionContext.isReady", timeout=60_000)
+    run_all = "jupyterapp.commands.execute('notebook:run-all-cells')"
+    page.evaluate(f"{{ {run_all}.then(() => (window.ended = true)) }}")
+    page.wait_for_function("window.ended", timeout=300_000)
     return page
 
 
