@@ -129,7 +129,8 @@ def plot_history(history, terms=None):
 def plot_latents(codes, labels, ax=None, title=None):
     """Scatter 2-D codes (N, 2), one colour for each class, its label (N,) written at the class's median.
 
-    Raises ValueError for another shape, or more than ten classes.
+    Labels that would hide each other are moved apart. Raises ValueError for another shape, or more than
+    ten classes.
     """
     codes, labels = torch.as_tensor(codes).detach().cpu(), torch.as_tensor(labels).cpu()
     if codes.ndim != 2 or codes.shape[1] != 2:
@@ -145,13 +146,23 @@ def plot_latents(codes, labels, ax=None, title=None):
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))  # no class on top
     which = torch.searchsorted(classes, labels)
     ax.scatter(*codes[order].T, s=7, c=palette[which[order]], alpha=0.6, linewidths=0)
-    for i, label in enumerate(classes.tolist()):
-        x, y = codes[labels == label].median(dim=0).values.tolist()
-        badge = dict(boxstyle="circle,pad=0.2", facecolor="white", edgecolor=palette[i], linewidth=2)
-        ax.text(x, y, str(label), size="small", weight="bold", ha="center", va="center", bbox=badge)
+    medians = torch.stack([codes[labels == label].median(dim=0).values for label in classes])
+    places = _apart(medians, 0.08 * (codes.amax(dim=0) - codes.amin(dim=0)).max())
+    for label, colour, place in zip(classes.tolist(), palette, places.tolist(), strict=False):
+        badge = dict(boxstyle="circle,pad=0.2", facecolor="white", edgecolor=colour, linewidth=2)
+        ax.text(*place, str(label), size="small", weight="bold", ha="center", va="center", bbox=badge)
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
     ax.set_aspect("equal", adjustable="datalim")
     return ax
+
+
+def _apart(places, least):
+    """Places (K, 2), those nearer to each other than `least` moved apart; equal ones cannot be."""
+    for _ in range(100):
+        away = places[:, None] - places  # (K, K, 2)
+        distance = away.norm(dim=2, keepdim=True)
+        places = places + (away / distance * (least - distance).clamp(min=0) / 4).nan_to_num(0).sum(dim=1)
+    return places
 
 
 def explore_latents(model, images=None, sliders=10):

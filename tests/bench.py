@@ -348,22 +348,24 @@ def resident(field):
 
 def draw_growth(shrink):
     """Time against each size, on double logarithmic axes; print the exponents."""
-    _, axes = plt.subplots(1, len(GROWTH), figsize=(14, 3.8), sharey=True)
-    for ax, (size, (values, names)) in zip(axes, GROWTH.items(), strict=True):
+    _, axes = plt.subplots(2, 2, figsize=(11, 8), sharey=True)
+    for ax, (size, (values, names)) in zip(axes.flat, GROWTH.items(), strict=True):
         for name in names:
             images = signature(WORK[name]).parameters["images"].default
             chosen = [{"images": images} | {size: value} for value in values]
             works = [WORK[name](**sizes | {"images": sizes["images"] // shrink}) for sizes in chosen]
             times = [min(seconds(work) for _ in range(3)) for work in works]
             exponent = np.polyfit(np.log(values[-3:]), np.log(times[-3:]), 1)[0]
-            colour = f"C{list(WORK).index(name)}"
-            ax.loglog(values, [1000 * t for t in times], "o-", color=colour, label=f"{name}: {exponent:.2f}")
+            style = ("C0o-", "C1s--", "C2^-.", "C3D:")[list(WORK).index(name)]
+            ax.loglog(values, [1000 * t for t in times], style, label=f"{name}: {exponent:.2f}")
             print(f"{name}: time grows as {size}^{exponent:.2f}  {WHY.get((size, name), '')}")
         ax.set(xlabel={"size": "image size (pixels)"}.get(size, size))
-        ax.legend(fontsize="x-small", title="exponent", title_fontsize="x-small", loc="upper left")
+        ax.legend(fontsize="small", title="exponent", title_fontsize="small", loc="upper left")
         ax.set_xticks(values, values)
         ax.minorticks_off()
-    axes[0].set(ylabel="time (ms)", ylim=(None, 50 * axes[0].get_ylim()[1]))  # room for the legends
+        if ax in axes[:, 0]:
+            ax.set(ylabel="time (ms)")
+    ax.set(ylim=(None, 30 * ax.get_ylim()[1]))  # room for the legends
     plots.save_figure("bench_growth")
 
 

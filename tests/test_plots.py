@@ -137,6 +137,17 @@ def test_latents_have_ten_colours_and_a_digit_at_each_median():
         assert np.allclose(edge[:3], next(iter(colours[int(text.get_text())]))[:3])
 
 
+def test_labels_of_classes_that_lie_together_are_moved_apart():
+    labels = torch.arange(4).repeat(3)
+    codes = torch.tensor([[0.0, 0.0], [0.01, 0.0], [0.0, 0.02], [10.0, 10.0]]).repeat(3, 1)
+    places = torch.tensor([text.get_position() for text in plots.plot_latents(codes, labels).texts])
+    assert torch.pdist(places).min() > 0.79  # 8 % of the codes' width
+    assert places[3].tolist() == [10, 10]
+    assert places[:3].norm(dim=1).max() < 1.5
+    same = plots.plot_latents(torch.zeros(4, 2), torch.arange(4))  # nothing to go by
+    assert all(text.get_position() == (0, 0) for text in same.texts)
+
+
 @pytest.mark.parametrize(
     ("codes", "labels", "message"),
     [
