@@ -16,7 +16,7 @@ FROM := $(if $(WHEELHOUSE),--no-index --find-links "$(WHEELHOUSE)")
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=python3.12, PROFILE=quick|full and NAMES="01 03" (run), WHEELHOUSE=folder (setup)'
+	@echo 'Variables: PYTHON=python3.12, PROFILE=quick|full (run), NAMES="01 03" (run, notebooks, figures, seeds), WHEELHOUSE=folder (setup)'
 
 setup: $(INSTALLED)  ## make .venv with the exact versions of requirements.txt
 

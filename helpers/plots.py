@@ -32,27 +32,28 @@ def set_style():
 
 def save_figure(name):
     """Save the current figure as NAME.png in the folder that TUTORIAL_FIGURES names, if it names one."""
-    folder = os.environ.get("TUTORIAL_FIGURES")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        file = Path(folder) / f"{name}.png"
+    if folder := _figures():
         # savefig restores a figure's lack of a layout engine as the style's default, which would warn later.
         with plt.rc_context({"figure.constrained_layout.use": False}):
-            plt.gcf().savefig(file, bbox_inches="tight", metadata={"Software": None})
+            plt.gcf().savefig(folder / f"{name}.png", bbox_inches="tight", metadata={"Software": None})
 
 
-def save_film(name, frames, columns=10, zoom=3, milliseconds=120):
+def save_film(name, frames, columns=10):
     """Save a list of images (N, 1, H, W) in [0, 1] as NAME.gif in the folder of TUTORIAL_FIGURES, if any.
 
     Each frame is drawn as `show_images` would draw it, without labels.
     """
-    folder = os.environ.get("TUTORIAL_FIGURES")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+    if folder := _figures():
         mosaics = [torch.from_numpy(_mosaic(_images(frame, name), columns)[:-1, :-1]) for frame in frames]
-        first, *others = [Image.open(io.BytesIO(_png(mosaic, zoom))) for mosaic in mosaics]
-        file = Path(folder) / f"{name}.gif"
-        first.save(file, save_all=True, append_images=others, duration=milliseconds, loop=0)
+        first, *others = [Image.open(io.BytesIO(_png(mosaic, zoom=3))) for mosaic in mosaics]
+        first.save(folder / f"{name}.gif", save_all=True, append_images=others, duration=120, loop=0)
+
+
+def _figures():
+    """The folder that TUTORIAL_FIGURES names, made if it is not there; None if it names none."""
+    if name := os.environ.get("TUTORIAL_FIGURES"):
+        Path(name).mkdir(parents=True, exist_ok=True)
+        return Path(name)
 
 
 def show_images(images, columns=10, title=None, ax=None):
@@ -95,12 +96,12 @@ def _images(images, label):
     return images[:, 0].numpy()
 
 
-def _mosaic(images, columns, line=0.2):
+def _mosaic(images, columns):
     """Images (N, H, W) side by side in rows of `columns`, each with a line at its right and lower edge."""
     n, height, width = images.shape
     rows = -(-n // columns)
     cells = np.zeros((rows * columns, height + 1, width + 1), dtype=np.float32)
-    cells[:n, :, -1] = cells[:n, -1, :] = line
+    cells[:n, :, -1] = cells[:n, -1, :] = 0.2
     cells[:n, :-1, :-1] = images
     return cells.reshape(rows, columns, height + 1, width + 1).swapaxes(1, 2).reshape(rows * (height + 1), -1)
 
@@ -191,10 +192,10 @@ def explore_latents(model, images=None, sliders=10):
     return ipywidgets.HBox([picture, ipywidgets.VBox(knobs)])
 
 
-def plot_traversals(model, images=None, latents=10, steps=9):
-    """The explorer's static twin: a row for each of the latents used most, moved from −3 to 3, alone."""
-    z, rows = _start(model, images, latents)
-    values = torch.linspace(-3, 3, steps)
+def plot_traversals(model, images=None):
+    """The explorer's static twin: a row for each of the ten latents used most, moved from −3 to 3, alone."""
+    z, rows = _start(model, images, 10)
+    values = torch.linspace(-3, 3, steps := 9)
     tours = {}
     for j in rows:
         tour = z.repeat(steps, 1)

@@ -229,8 +229,8 @@ def measure(protocol, seed, **sizes):
     """One seed of a protocol, with its time and the machine: a result for `run_grid`."""
     began = time.perf_counter()
     numbers, data = protocol(seed, **sizes)
-    device = start(seed).device
-    names = {"cpu": f"CPU, {torch.get_num_threads()} threads", "mps": "Apple GPU"}
+    device, threads = start(seed).device, torch.get_num_threads()
+    names = {"cpu": f"CPU, {threads} thread{'s' * (threads > 1)}", "mps": "Apple GPU"}
     return {
         "numbers": {name: round(float(number), 4) for name, number in numbers.items()},
         "data": data,
@@ -275,6 +275,7 @@ def run_protocol(name, options):
     if not results:
         sys.exit(f"{name}: no seed is done, so nothing is written.")
     arguments = [name, "--seeds", str(max(results) + 1), *(["--sizes", *options.sizes] if sizes else [])]
+    arguments += ["--jobs", str(options.jobs)] if options.jobs > 1 else []
     command = " ".join(["python notebooks/results.py", *arguments])
     rows = entries(" ".join([name, *options.sizes]), command, results)
     others = json.loads(options.output.read_text("utf-8")) if options.output.exists() else {}

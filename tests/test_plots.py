@@ -184,7 +184,7 @@ def test_a_film_is_saved_only_where_the_variable_names_a_folder(tmp_path, monkey
     plots.save_film("film", frames)
     assert not list(tmp_path.iterdir())
     monkeypatch.setenv("TUTORIAL_FIGURES", str(tmp_path))
-    plots.save_film("film", frames, columns=2, zoom=3)
+    plots.save_film("film", frames, columns=2)
     with Image.open(tmp_path / "film.gif") as film:
         assert film.n_frames == 2
         assert film.size == (3 * 57, 3 * 57)
