@@ -1,5 +1,6 @@
 """Scores of samples against closed forms, SciPy and plain loops; the digit classifier on real digits."""
 
+import inspect
 import math
 
 import numpy as np
@@ -181,6 +182,7 @@ def test_prdc_a_border_is_outside():
     real, fake = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[-1.0], [2.0], [2.0]])
     assert metrics.prdc(real, fake, k=1) == pytest.approx(plain_prdc(real.tolist(), fake.tolist(), 1))
     assert metrics.prdc(real, fake, k=1) == pytest.approx((2 / 3, 2 / 3, 2 / 3, 1 / 3))
+    assert metrics.prdc(fake, real, k=1) == pytest.approx(plain_prdc(fake.tolist(), real.tolist(), 1))
 
 
 def test_density_and_coverage_of_one_distribution_have_exact_means():
@@ -203,6 +205,7 @@ def test_prdc_reproduces_the_published_example():
     """
     real, fake = torch.randn(2, 10_000, 1000, generator=torch.Generator().manual_seed(0))
     scores = metrics.prdc(real, fake)
+    assert inspect.signature(metrics.prdc).parameters["k"].default == 5
     assert scores.precision == pytest.approx(0.4772, abs=0.04)  # two draws differ by about 0.01
     assert scores.recall == pytest.approx(0.4705, abs=0.04)
     assert scores.density == pytest.approx(1.0555, abs=0.3)  # by about 0.08
