@@ -296,9 +296,10 @@ def score_work(score, images=10_000, latents=10):
 
 
 def vote_work(score, images=10_000, latents=10):
-    """`images` in batches of 32."""
-    mixing, train = torch.randn(5, latents), images // 64
-    return lambda: score(lambda factors: perfect(factors) @ mixing, train, train, 32)
+    """Half of the `images` in batches of 32, the other half as their partners, or for the variances."""
+    mixing, votes = torch.randn(5, latents), images // 128
+    options = {"variance_size": images // 2} if score is metrics.factor_vae_score else {}
+    return lambda: score(lambda factors: perfect(factors) @ mixing, votes, votes, 32, **options)
 
 
 WORK = {
@@ -371,7 +372,7 @@ def draw_growth(shrink):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=7, help="of each pair, at least 5; default: 7")
+    parser.add_argument("--turns", type=int, default=7, help="of each pair; default: 7")
     parser.add_argument("--shrink", type=int, default=1, help="divide all sizes, to try the program")
     options = parser.parse_args()
     plots.set_style()
