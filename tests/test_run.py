@@ -1,5 +1,7 @@
 """The runner on small notebooks: a sound one, and ones that fail, die, hang, and cannot be read."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -14,6 +16,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from notebook_files import NOTEBOOKS, ROOT, markdown_cells
 from pages import equation
+from PIL import Image
 
 SOUND = [
     new_markdown_cell("# 00 · Sound\n\nInline $x^2$, and [next](01_fails.ipynb)"),
@@ -119,7 +122,8 @@ def test_in_place_stores_clean_outputs_where_all_went_well(root, before, finishe
     assert [dict(cell.metadata) for cell in code] == [{"tags": ["nbval-check-output"]}, {}, {}, {}]
     assert code[0].outputs[0].text.endswith("full\n")
     assert code[1].outputs[0].text == "epoch 2"
-    assert "image/png" in code[2].outputs[-1].data
+    picture = Image.open(io.BytesIO(base64.b64decode(code[2].outputs[-1].data["image/png"])))
+    assert picture.mode == "P" and picture.convert("RGB").getextrema() == ((0, 255),) * 3  # 256 colours
     assert code[3].outputs == []
     for name in BROKEN:
         assert (root / "notebooks" / f"{name}.ipynb").read_text("utf-8") == before[f"{name}.ipynb"]

@@ -9,13 +9,14 @@ from helpers.checks import Exercise
 from helpers.losses import bernoulli_nll, kl_to_standard_normal
 
 
-def _images():
+def images_and_logits():
+    """Six images of coins, and logits for them: (6, 1, 7, 5) each."""
     x = torch.bernoulli(torch.rand(6, 1, 7, 5))
     return x, 3 * torch.randn_like(x)
 
 
 def _coins(function):
-    x, x_logits = _images()
+    x, x_logits = images_and_logits()
     return [function(x, x_logits), function(x, 40 * x_logits)]
 
 
@@ -50,12 +51,13 @@ coin_nll = Exercise(
 
 
 def _parts(function):
-    x, x_logits = _images()
+    x, x_logits = images_and_logits()
     mu, logvar = torch.randn(6, 4), torch.randn(6, 4)
     return [function(x, x_logits, mu, logvar, beta) for beta in (1.0, 2.5)]
 
 
-def _kl_terms(mu, logvar):
+def kl_terms(mu, logvar):
+    """The KL of each image and latent: (B, D) → (B, D), nats."""
     return 0.5 * (mu**2 + logvar.exp() - logvar - 1)
 
 
@@ -68,7 +70,7 @@ def _beta_on_the_nll(x, x_logits, mu, logvar, beta):
 
 
 def _mean_over_latents(x, x_logits, mu, logvar, beta):
-    return (bernoulli_nll(x, x_logits) + beta * _kl_terms(mu, logvar).mean(dim=1)).mean()
+    return (bernoulli_nll(x, x_logits) + beta * kl_terms(mu, logvar).mean(dim=1)).mean()
 
 
 def _mean_over_pixels(x, x_logits, mu, logvar, beta):

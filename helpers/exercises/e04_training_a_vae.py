@@ -3,6 +3,7 @@
 import torch
 
 from helpers.checks import Exercise
+from helpers.exercises.e03_vae import kl_terms
 from helpers.losses import kl_to_standard_normal
 
 # ---- repaired
@@ -240,12 +241,8 @@ def _groups(function):
     return [function(mu, logvar, floor, size) for floor, size in ((0.3, 2), (0.6, 3), (0.05, 1), (20.0, 2))]
 
 
-def _kl_terms(mu, logvar):
-    return 0.5 * (mu**2 + logvar.exp() - logvar - 1)  # (B, D)
-
-
 def _by_group(mu, logvar, size):
-    return _kl_terms(mu, logvar).unflatten(1, (-1, size)).sum(dim=2)  # (B, groups)
+    return kl_terms(mu, logvar).unflatten(1, (-1, size)).sum(dim=2)  # (B, groups)
 
 
 def _grouped(mu, logvar, floor, size):
@@ -253,7 +250,7 @@ def _grouped(mu, logvar, floor, size):
 
 
 def _neighbours_apart(mu, logvar, floor, size):
-    return _kl_terms(mu, logvar).unflatten(1, (size, -1)).sum(dim=1).mean(dim=0).clamp(min=floor).sum()
+    return kl_terms(mu, logvar).unflatten(1, (size, -1)).sum(dim=1).mean(dim=0).clamp(min=floor).sum()
 
 
 grouped_free_bits = Exercise(
@@ -270,13 +267,13 @@ grouped_free_bits = Exercise(
             lambda mu, logvar, floor, size: _grouped(mu, logvar, floor, 1)
         ),
         "the floor is applied to the whole KL: each group has its own": lambda mu, logvar, floor, size: (
-            _kl_terms(mu, logvar).sum(dim=1).mean().clamp(min=floor)
+            kl_terms(mu, logvar).sum(dim=1).mean().clamp(min=floor)
         ),
         "the floor is multiplied by the group's size: it is meant for the whole group": (
             lambda mu, logvar, floor, size: _grouped(mu, logvar, floor * size, size)
         ),
         "there is no floor at all: this is the plain KL": lambda mu, logvar, floor, size: (
-            _kl_terms(mu, logvar).sum(dim=1).mean()
+            kl_terms(mu, logvar).sum(dim=1).mean()
         ),
         "this is max(0, KL − λ): its gradient is right, but the formula asks for max(λ, KL)": (
             lambda mu, logvar, floor, size: (

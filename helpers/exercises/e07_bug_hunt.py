@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from helpers.checks import Exercise, verdict
 from helpers.data import binarize
+from helpers.exercises.e03_vae import images_and_logits, kl_terms
 from helpers.losses import bernoulli_nll, kl_to_standard_normal, negative_elbo, squared_error
 from helpers.models import mlp, reparameterize
 
@@ -192,27 +193,21 @@ def _codes(function):
     return [function(2 * torch.randn(6, 4), torch.randn(6, 4) - 1)]
 
 
-def _kl_terms(mu, logvar):
-    return 0.5 * (mu**2 + logvar.exp() - logvar - 1)
-
-
 kl = Exercise(
     solution=kl_to_standard_normal,
     measure=_codes,
     mistakes={
         "the term is still missing: 0 for every image": lambda mu, logvar: torch.zeros(len(mu)),
         "you took the mean over the latents: the KL of a product is a sum, or β is divided by D": (
-            lambda mu, logvar: _kl_terms(mu, logvar).mean(dim=1)
+            lambda mu, logvar: kl_terms(mu, logvar).mean(dim=1)
         ),
-        "the sign is wrong: a KL is never negative": lambda mu, logvar: -_kl_terms(mu, logvar).sum(dim=1),
-        "the ½ is missing": lambda mu, logvar: 2 * _kl_terms(mu, logvar).sum(dim=1),
+        "the sign is wrong: a KL is never negative": lambda mu, logvar: -kl_terms(mu, logvar).sum(dim=1),
+        "the ½ is missing": lambda mu, logvar: 2 * kl_terms(mu, logvar).sum(dim=1),
         "logvar is used as σ: it is log σ², whatever the article's name says": lambda mu, logvar: (
             0.5 * (mu**2 + logvar**2 - (logvar**2).log() - 1).sum(dim=1)
         ),
-        "logvar is used as log σ: σ² is logvar.exp()": lambda mu, logvar: _kl_terms(mu, 2 * logvar).sum(
-            dim=1
-        ),
-        "μ² is missing: the mean may not run away either": lambda mu, logvar: _kl_terms(0 * mu, logvar).sum(
+        "logvar is used as log σ: σ² is logvar.exp()": lambda mu, logvar: kl_terms(mu, 2 * logvar).sum(dim=1),
+        "μ² is missing: the mean may not run away either": lambda mu, logvar: kl_terms(0 * mu, logvar).sum(
             dim=1
         ),
     }
@@ -295,13 +290,8 @@ statements = Exercise(
 # ---- seven more
 
 
-def _images():
-    x = torch.bernoulli(torch.rand(6, 1, 7, 5))
-    return x, 3 * torch.randn_like(x)
-
-
 def _losses(function):
-    x, x_logits = _images()
+    x, x_logits = images_and_logits()
     return [function(x, x_logits, torch.randn(6, 4), torch.randn(6, 4))]
 
 
@@ -318,10 +308,10 @@ loss_in_nats = Exercise(
     measure=_losses,
     mistakes={
         "still two means: over the pixels, and over the latents": lambda x, a, mu, logvar: (
-            _mean_nll(x, a) + _kl_terms(mu, logvar).mean()
+            _mean_nll(x, a) + kl_terms(mu, logvar).mean()
         ),
         "the likelihood is a sum now, the KL still a mean over the latents: β = 1/D": lambda x, a, mu, v: (
-            bernoulli_nll(x, a).mean() + _kl_terms(mu, v).mean()
+            bernoulli_nll(x, a).mean() + kl_terms(mu, v).mean()
         ),
         "the KL is a sum now, the likelihood still a mean over the pixels: the KL drowns it": (
             lambda x, a, mu, v: _mean_nll(x, a) + kl_to_standard_normal(mu, v).mean()
@@ -405,7 +395,7 @@ draw = Exercise(
 
 
 def _pixels(function):
-    x, _ = _images()
+    x, _ = images_and_logits()
     layer = nn.Linear(4, 35)
     return [function(lambda z: layer(z).view(-1, 1, 7, 5), x, 2 * torch.randn(6, 4))]
 
