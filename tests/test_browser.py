@@ -114,7 +114,7 @@ def page(browser, lab):
     page.goto(f"{lab}/lab/tree/{NOTEBOOK.name}")
     page.wait_for_selector(".jp-NotebookPanel-notebook .jp-CodeCell", timeout=60_000)
     # Before the session is ready, Run All asks for a kernel; and a menu can lose a click while it is drawn.
-    page.wait_for_function("jupyterapp.shell.currentWidget.sessionContext.isReady", timeout=60_000)
+    page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.isReady", timeout=60_000)
     run_all = "jupyterapp.commands.execute('notebook:run-all-cells')"
     page.evaluate(f"{{ {run_all}.then(() => (window.ended = true)) }}")
     page.wait_for_function("window.ended", timeout=300_000)
