@@ -124,8 +124,11 @@ def free_bits(model, x, floor, nll=bernoulli_nll):
 def capacity_loss(model, x, capacity, gamma=100.0, nll=bernoulli_nll):
     """D + γ|R − C|: the rate is pulled towards `capacity` nats: → loss, terms, nats per image.
 
-    Burgess et al. 2018, eq. 8, where the capacity grows during training and γ is 1000.
+    Raises ValueError where the capacity is negative, which no rate can be. Burgess et al. 2018, eq. 8, where
+    the capacity grows during training and γ is 1000.
     """
+    if capacity < 0:
+        raise ValueError(f"capacity is {capacity}; expected 0 or more nats per image")
     x_out, mu, logvar = model(x)
     reconstruction = nll(x, x_out).mean()
     kl = kl_to_standard_normal(mu, logvar).mean()

@@ -311,6 +311,11 @@ def test_the_capacity_loss_is_the_nll_at_its_capacity():
     assert loss == terms["nll"]
 
 
+def test_the_capacity_loss_refuses_a_negative_capacity():
+    with pytest.raises(ValueError, match="capacity is -1; expected 0 or more nats"):
+        capacity_loss(VAE(latent_dim=3), torch.rand(5, 1, 28, 28), -1)
+
+
 def test_the_squared_error_refuses_shapes_that_would_broadcast():
     with pytest.raises(ValueError, match=r"x_mean is \(4, 28, 28\), x \(4, 1, 28, 28\)"):
         squared_error(torch.zeros(4, 1, 28, 28), torch.zeros(4, 28, 28))
