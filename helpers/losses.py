@@ -98,8 +98,7 @@ def importance_weighted_nll(model, x, k, nll=bernoulli_nll):
     """−log p(x) of each image from above, −log (1/k) Σ w with k draws per image: x (B, ...) → (B,), nats.
 
     One draw at a time is decoded, so of all that grows with k only the (k, B) weights are kept. Raises
-    ValueError where k < 1.
-    Burda, Grosse & Salakhutdinov 2016, eq. 8.
+    ValueError where k < 1. Burda, Grosse & Salakhutdinov 2016, eq. 8.
     """
     if k < 1:
         raise ValueError(f"k is {k}; expected at least one draw per image")

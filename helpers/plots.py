@@ -56,11 +56,11 @@ def _figures():
         return Path(name)
 
 
-def show_images(images, columns=10, title=None, ax=None):
+def show_images(images, columns=10, title=None, ax=None, column_labels=()):
     """Draw images (N, 1, H, W) in [0, 1], dark on white, a hairline between them; return the axes.
 
-    A dict of label → images gives each label a row, of its first `columns` images. Raises ValueError for
-    another shape.
+    A dict of label → images gives each label a row, of its first `columns` images; `column_labels` stand
+    under the columns. Raises ValueError for another shape.
     """
     labelled = isinstance(images, dict)
     rows = {label: _images(row, label) for label, row in (images if labelled else {"images": images}).items()}
@@ -80,6 +80,8 @@ def show_images(images, columns=10, title=None, ax=None):
     ax.set(xticks=[], yticks=middles if labelled else [], title=title)
     if labelled:
         ax.set_yticklabels(list(rows))
+    if column_labels:
+        ax.set_xticks((np.arange(columns) + 0.5) * width / columns, column_labels)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return ax
@@ -195,15 +197,13 @@ def explore_latents(model, images=None, sliders=10):
 def plot_traversals(model, images=None):
     """The explorer's static twin: a row for each of the ten latents used most, moved from −3 to 3, alone."""
     z, rows = _start(model, images, 10)
-    values = torch.linspace(-3, 3, steps := 9)
+    values = torch.linspace(-3, 3, 9)
     tours = {}
     for j in rows:
-        tour = z.repeat(steps, 1)
+        tour = z.repeat(len(values), 1)
         tour[:, j] = values
         tours[f"$z_{{{j + 1}}}$"] = _decode(model, tour)
-    ax = show_images(tours, columns=steps)
-    ax.set_xticks((np.arange(steps) + 0.5) / steps * np.diff(ax.get_xlim()), [f"{v:g}" for v in values])
-    return ax
+    return show_images(tours, column_labels=[f"{v:g}" for v in values])
 
 
 @torch.no_grad()

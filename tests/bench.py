@@ -364,9 +364,8 @@ def draw_growth(shrink):
         ax.legend(fontsize="small", title="exponent", title_fontsize="small", loc="upper left")
         ax.set_xticks(values, values)
         ax.minorticks_off()
-        if ax in axes[:, 0]:
-            ax.set(ylabel="time (ms)")
-    ax.set(ylim=(None, 30 * ax.get_ylim()[1]))  # room for the legends
+    axes[0, 0].set(ylabel="time (ms)", ylim=(None, 30 * axes[0, 0].get_ylim()[1]))  # room for the legends
+    axes[1, 0].set(ylabel="time (ms)")
     plots.save_figure("bench_growth")
 
 

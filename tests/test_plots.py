@@ -118,6 +118,12 @@ def test_a_term_that_is_not_there_and_an_empty_history_are_errors():
         plots.plot_history(History({}, {}))
 
 
+def test_a_label_stands_under_the_middle_of_each_column():
+    ax = plots.show_images({"a": torch.zeros(3, 1, 4, 4)}, column_labels=range(3))
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "1", "2"]
+    assert ax.get_xticks() == pytest.approx([14 / 6, 14 / 2, 14 * 5 / 6])  # three tiles and two lines
+
+
 # ---- plot_latents
 
 

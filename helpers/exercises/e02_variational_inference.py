@@ -5,12 +5,9 @@ import math
 import torch
 
 from helpers.checks import Exercise
+from helpers.losses import kl_to_standard_normal
 
 # ---- 1 · the KL by hand
-
-
-def _kl_solution(mu, logvar):
-    return 0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(dim=1)
 
 
 def _measure_kl(kl):
@@ -19,14 +16,14 @@ def _measure_kl(kl):
 
 
 kl_by_hand = Exercise(
-    _kl_solution,
+    kl_to_standard_normal,
     _measure_kl,
     {
         "you took the mean over the latents: independent latents add up, so sum over dim 1": (
-            lambda mu, logvar: _kl_solution(mu, logvar) / mu.shape[1]
+            lambda mu, logvar: kl_to_standard_normal(mu, logvar) / mu.shape[1]
         ),
         "you averaged over the batch too: return one KL per image, (B,)": (
-            lambda mu, logvar: _kl_solution(mu, logvar).mean()
+            lambda mu, logvar: kl_to_standard_normal(mu, logvar).mean()
         ),
         "you did not sum over the latents: return (B,), not (B, D)": (
             lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - logvar - 1)
@@ -37,8 +34,8 @@ kl_by_hand = Exercise(
         "you read logvar as log σ; it is log σ², so that σ² = exp(logvar)": (
             lambda mu, logvar: 0.5 * (mu**2 + (2 * logvar).exp() - 2 * logvar - 1).sum(dim=1)
         ),
-        "the sign is flipped: a KL is never negative": lambda mu, logvar: -_kl_solution(mu, logvar),
-        "the factor ½ is missing": lambda mu, logvar: 2 * _kl_solution(mu, logvar),
+        "the sign is flipped: a KL is never negative": lambda mu, logvar: -kl_to_standard_normal(mu, logvar),
+        "the factor ½ is missing": lambda mu, logvar: 2 * kl_to_standard_normal(mu, logvar),
         "the −1 is missing: at mu = 0, logvar = 0 the KL must be 0": (
             lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - logvar).sum(dim=1)
         ),
@@ -123,7 +120,7 @@ def _mean_nll(x, mu, logvar, decode, logvar_x, n, draw=_draw_solution, **constan
 
 
 def _elbo_solution(x, mu, logvar, decode, logvar_x, n):
-    return -_mean_nll(x, mu, logvar, decode, logvar_x, n) - _kl_solution(mu, logvar)
+    return -_mean_nll(x, mu, logvar, decode, logvar_x, n) - kl_to_standard_normal(mu, logvar)
 
 
 def _measure_elbo(elbo):
@@ -143,29 +140,33 @@ elbo_by_draws = Exercise(
     {
         "that is −ELBO, the loss: the bound is −NLL − KL": lambda *a: -_elbo_solution(*a),
         "the KL has the wrong sign: ELBO = −NLL − KL": (
-            lambda x, mu, logvar, *a: -_mean_nll(x, mu, logvar, *a) + _kl_solution(mu, logvar)
+            lambda x, mu, logvar, *a: -_mean_nll(x, mu, logvar, *a) + kl_to_standard_normal(mu, logvar)
         ),
         "the KL is missing: ELBO = −NLL − KL": lambda *a: -_mean_nll(*a),
         "you decoded mu and drew no z: the ELBO needs the expectation over z ~ q": (
             lambda x, mu, logvar, decode, logvar_x, n: (
-                -_nll(x, decode(mu), logvar_x) - _kl_solution(mu, logvar)
+                -_nll(x, decode(mu), logvar_x) - kl_to_standard_normal(mu, logvar)
             )
         ),
         "the constant ½ log 2π for each number in x is missing: without it this is no log-likelihood": (
-            lambda x, mu, logvar, *a: -_mean_nll(x, mu, logvar, *a, constant=0.0) - _kl_solution(mu, logvar)
+            lambda x, mu, logvar, *a: (
+                -_mean_nll(x, mu, logvar, *a, constant=0.0) - kl_to_standard_normal(mu, logvar)
+            )
         ),
         "the sum of the draws was not divided by n": (
             lambda x, mu, logvar, decode, logvar_x, n: (
-                -n * _mean_nll(x, mu, logvar, decode, logvar_x, n) - _kl_solution(mu, logvar)
+                -n * _mean_nll(x, mu, logvar, decode, logvar_x, n) - kl_to_standard_normal(mu, logvar)
             )
         ),
         "you took the mean over the numbers in x: sum over dim 1": (
-            lambda x, mu, logvar, *a: -_mean_nll(x, mu, logvar, *a) / x.shape[1] - _kl_solution(mu, logvar)
+            lambda x, mu, logvar, *a: (
+                -_mean_nll(x, mu, logvar, *a) / x.shape[1] - kl_to_standard_normal(mu, logvar)
+            )
         ),
         "z was drawn with σ², not with σ = exp(½ logvar)": (
             lambda x, mu, logvar, *a: (
                 -_mean_nll(x, mu, logvar, *a, draw=lambda m, s: _draw_solution(m, 2 * s))
-                - _kl_solution(mu, logvar)
+                - kl_to_standard_normal(mu, logvar)
             )
         ),
     },
