@@ -163,14 +163,21 @@ def train_with_a_dataloader(pictures):
     return train_loss / len(pictures)
 
 
-def products(model, batch):
-    """The matrix products of a training step as functions: of each layer forward, and its two backward."""
-    found = []
-    for i, layer in enumerate(layer for layer in model.modules() if isinstance(layer, nn.Linear)):
-        x, g = (torch.rand(batch, n, device=DEVICE) for n in (layer.in_features, layer.out_features))
-        w = layer.weight.detach()
-        found += [(x, w.T), (g.T, x)] + [(g, w)] * (i > 0)  # nobody asks for the gradient of the images
-    return found
+def forward_products(network, batch):
+    """The matrix products of a batch that passes through a network, one of each layer."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    return [
+        (torch.rand(batch, layer.in_features, device=DEVICE), layer.weight.detach().T) for layer in layers
+    ]
+
+
+def step_products(model, batch):
+    """The matrix products of a training step: of each layer forward, and its two backward."""
+    forward = forward_products(model, batch)
+    gradients = [torch.rand(batch, w.shape[1], device=DEVICE) for _, w in forward]  # of the layers' outputs
+    of_weights = [(g.T, x) for g, (x, _) in zip(gradients, forward, strict=True)]
+    of_inputs = [(g, w.T) for g, (_, w) in zip(gradients, forward, strict=True)]
+    return forward + of_weights + of_inputs[1:]  # nobody asks for the gradient of the images
 
 
 def multiply(pairs, steps):
@@ -182,7 +189,7 @@ def multiply(pairs, steps):
 def training_rows(n, turns):
     images = digits(n)
     pictures, steps = Pictures(images), math.ceil(n / BATCH)
-    pairs = products(vae()[0], BATCH)
+    pairs = step_products(vae()[0], BATCH)
     ours = partial(train_with_fit, images)
     same = f"mean losses {quietly(ours):.1f} and {train_with_a_dataloader(pictures):.1f} nats"
     fast, slow, ratio = race(ours, partial(train_with_a_dataloader, pictures), turns)
@@ -209,11 +216,7 @@ def burda(latents=50):
 
 def likelihood_rows(n, k, turns):
     model, x = burda(), digits(n).round()
-    encoder, decoder = (
-        [(torch.rand(n, a.in_features, device=DEVICE), a.weight.T) for a in half if isinstance(a, nn.Linear)]
-        for half in (model.encoder, model.decoder)
-    )
-    pairs = encoder + k * decoder  # the images are encoded once
+    pairs = forward_products(model.encoder, n) + k * forward_products(model.decoder, n)  # encoded once
     ours, least = partial(importance_weighted_nll, model, x, k), partial(multiply, pairs, 1)
     ours, least, ratio = race(ours, least, 12 * turns)  # short ones
     note = f"784-200-200-50, {n} images, {k} draws"
