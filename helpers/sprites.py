@@ -1,4 +1,4 @@
-"""dSprites, computed instead of downloaded: shapes drawn from five known factors. Used in 05_beta_vae.
+"""dSprites, computed instead of downloaded: shapes drawn from five known factors. Used in 06_beta_vae.
 
 The factors of an image are five indices, in the order of FACTOR_NAMES: shape (square, ellipse, heart), scale
 (0.5 to 1), orientation (0 to 2π in 40 steps), posX (left to right), posY (top to bottom). As in the original,

@@ -1,26 +1,26 @@
-"""The one training loop of the series. `train_epoch` is taught in 01_autoencoder; `fit` adds what is not
-the lesson: progress, history, a checkpoint, errors that say where and what to do. `run_grid`: many runs."""
+"""The training loop of the series. `train_epoch` is taught in 01_autoencoder; `fit` calls it once an epoch, shows
+the progress, records the losses and explains errors. `run_grid` runs a function for many settings."""
 
 import io
+import operator
 import os
 import sys
 import time
+import traceback
 import warnings
-from collections import Counter
-from contextlib import closing, redirect_stdout
-from pathlib import Path
+from contextlib import closing, contextmanager, redirect_stdout
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from joblib import Parallel, delayed
 from torch import nn
+from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
-from helpers import checkpoint as checkpoints
 from helpers.data import batches
 
 warnings.filterwarnings("ignore", "A worker stopped while some jobs")  # loky replaces it; no run is lost
-_in_grid = False  # whether a run of `run_grid` is under way: Ctrl-C must stop the grid, not only its `fit`
 
 
 class History(NamedTuple):
@@ -34,15 +34,16 @@ class History(NamedTuple):
 
 
 def train_epoch(model, loss_fn, images, optimizers, batch_size=128, schedulers=(), max_grad_norm=None):
-    """Take one optimiser step per batch, in a fresh random order: → the mean of each term, nats per image.
+    """Take one optimiser step per batch, in a fresh random order; return the mean of each term, nats per image.
 
-    `images` is a tensor (N, ...) or a tuple of such; `loss_fn(model, x)` gives the loss and a dict of terms.
-    Raises ValueError where a term is not one number, FloatingPointError where the loss is not finite.
+    `images` is a tensor (N, ...) or a tuple of such; `loss_fn(model, x)` returns the loss and a dict of terms.
+    Raises ValueError if a term is not one number, and FloatingPointError at the end of the epoch if the loss of
+    a step was not finite: nothing waits for the device before.
     """
-    totals = Counter()
-    for step, x in enumerate(batches(images, batch_size), start=1):
+    log = []
+    for x in batches(images, batch_size):
         loss, terms = loss_fn(model, x)  # nats per image
-        check_loss(loss, terms, step)
+        add_terms(log, loss, terms, x)
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
@@ -52,21 +53,33 @@ def train_epoch(model, loss_fn, images, optimizers, batch_size=128, schedulers=(
             optimizer.step()
         for scheduler in schedulers:
             scheduler.step()
-        add_terms(totals, loss, terms, x)
-    return mean_terms(totals)
+    return mean_terms(log)
 
 
 @torch.no_grad()
 def evaluate(model, loss_fn, images, batch_size=1000):
-    """The mean of each term over `images` (N, ...), in nats per image, in eval mode and without gradients."""
-    totals, training = Counter(), model.training
+    """Return the mean of each term over `images` (N, ...), nats per image, in eval mode and without gradients.
+
+    Raises the errors of `train_epoch`. Every submodule is in its former mode afterwards.
+    """
+    log = []
+    with eval_mode(model):
+        for x in batches(images, batch_size, shuffle=False):
+            loss, terms = loss_fn(model, x)
+            add_terms(log, loss, terms, x)
+    return mean_terms(log)
+
+
+@contextmanager
+def eval_mode(model):
+    """Put the model in eval mode; afterwards put each submodule back into the mode that it had."""
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        for x in batches(images, batch_size, shuffle=False):
-            add_terms(totals, *loss_fn(model, x), x)
+        yield
     finally:
-        model.train(training)
-    return mean_terms(totals)
+        for module, training in modes.items():
+            module.training = training
 
 
 def fit(
@@ -80,92 +93,104 @@ def fit(
     batch_size=128,
     schedulers=(),
     max_grad_norm=None,
-    checkpoint=None,
     title="fit",
 ):
-    """Train until `epochs` epochs are done, print one line and return the `History`.
+    """Train for `epochs` epochs, print one line and return the `History`.
 
-    `loss_fn(model, x)` gives the loss and a dict of terms, each one number. Schedulers step once a batch.
-    `checkpoint` names a file, written after each epoch, from which a later call goes on with the very
-    numbers of an uninterrupted run. It knows its model, optimisers, schedulers and sizes, but not the loss,
-    the data and the seed: give each of those its own file. Ctrl-C keeps what was trained so far.
-    Raises ValueError for a bad argument or a checkpoint of another run, and FloatingPointError where the
-    loss is not finite; the parameters are then as they were before that step.
+    `train` and `test` are a tensor (N, ...), a tuple of tensors, a NumPy array or a TensorDataset.
+    `loss_fn(model, x)` returns the loss and a dict of terms, each one number. Schedulers step once per batch.
+    A model in eval mode is put in train mode. Parameters that belong to no optimiser are named at the end.
+    Raises ValueError for a bad argument, and FloatingPointError at the end of an epoch in which the loss was
+    not finite. After an error or Ctrl-C the model is trained in part and there is no `History`.
     """
-    check_arguments(model, train, test, optimizers, schedulers, epochs)
-    history, note, start = History({}, {}), "", time.perf_counter()
-    if checkpoint is not None:
-        Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)  # an error now, not after an epoch
-        sizes = {"train images": count(train), "test images": 0 if test is None else count(test)}
-        run = (model, optimizers, schedulers)
-        settings = checkpoints.describe(*run, **sizes, batch_size=batch_size, max_grad_norm=max_grad_norm)
-        if Path(checkpoint).exists():
-            history = History(**checkpoints.load(checkpoint, *run, settings, epochs))
-            note = f" · {epochs_in(history)} epochs from {checkpoint}"
-    done = epochs_in(history)
+    train = as_tensors(train, "train", model)
+    test = None if test is None else as_tensors(test, "test", model)
+    epochs = check_arguments(model, optimizers, schedulers, epochs)
+    if not model.training:
+        model.train()
+    history, start = History({}, {}), time.perf_counter()
     try:
-        with tqdm(range(done, epochs), title, epochs, leave=False, file=sys.stdout, initial=done) as bar:
+        with tqdm(range(epochs), title, leave=False, file=sys.stdout) as bar:
             for _ in bar:
                 means = train_epoch(model, loss_fn, train, optimizers, batch_size, schedulers, max_grad_norm)
                 test_means = {} if test is None else evaluate(model, loss_fn, test)
                 record(history.train, means)
                 record(history.test, test_means)
-                if checkpoint is not None:
-                    checkpoints.save(checkpoint, *run, settings, history._asdict())
                 bar.set_postfix({name: f"{value:.1f}" for name, value in (test_means or means).items()})
     except FloatingPointError as error:
-        where = f"{title}: epoch {epochs_in(history) + 1}"
-        raise FloatingPointError(f"{where}, {error}. {advice(model)}") from None
-    except KeyboardInterrupt:
-        if _in_grid:
-            raise
-        note += f" · stopped by hand in epoch {epochs_in(history) + 1} of {epochs}"
+        epoch = len(history.train.get("loss", [])) + 1
+        raise FloatingPointError(f"{title}: epoch {epoch}, {error}. {advice(train)}") from None
     losses = [f" · {name} loss {terms['loss'][-1]:.2f}" for name, terms in history._asdict().items() if terms]
     seconds = time.perf_counter() - start
-    print(f"{title}: {epochs_in(history)} epochs, {seconds:.0f} s{''.join(losses)}{note}")
+    print(f"{title}: {epochs} epochs, {seconds:.0f} s{''.join(losses)}{untrained(model, optimizers)}")
     return history
 
 
-def check_arguments(model, train, test, optimizers, schedulers, epochs):
-    """Raise ValueError where `fit` was given something that it cannot train with."""
+def as_tensors(images, name, model):
+    """The images as a tensor or a tuple of tensors that `fit` can train with; ValueError with the conversion."""
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(images).to(next(model.parameters()).device)
+    if isinstance(images, TensorDataset):
+        images = images.tensors if len(images.tensors) > 1 else images.tensors[0]
+    tensors = images if isinstance(images, tuple) else (images,)
+    if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors):
+        raise ValueError(
+            f"{name} is a {type(images).__name__}; expected one tensor (N, C, H, W). From a DataLoader or another "
+            "dataset: torch.cat([x for x, *_ in loader]); from a list of images: torch.stack(images)"
+        )
+    first = tensors[0]  # the images; labels may follow
+    if len(first) == 0:
+        raise ValueError(f"{name} holds no images; expected at least one")
+    if not first.is_floating_point():
+        raise ValueError(f"{name} is {first.dtype}; expected float32 in [0, 1]: {name}.float() / 255")
+    if first.dtype == torch.float64 and next(model.parameters()).dtype == torch.float32:
+        raise ValueError(f"{name} is float64 and the model float32: {name}.float(), or model.double()")
+    here = next(model.parameters()).device
+    if here.type != first.device.type:
+        raise ValueError(
+            f"{name} is on {first.device}, the model on {here}; expected one device: model.to('{first.device}')"
+        )
+    return images
+
+
+def check_arguments(model, optimizers, schedulers, epochs):
+    """Raise ValueError if `fit` was given something that it cannot train with; return `epochs` as an int."""
     for name, value in {"optimizers": optimizers, "schedulers": schedulers}.items():
         if not isinstance(value, (list, tuple)):
             raise ValueError(f"{name} is one {type(value).__name__}; expected a list: write {name}=[...]")
     if not optimizers:
-        raise ValueError("optimizers is empty: nothing would be trained; give at least one")
+        raise ValueError("optimizers is empty, so nothing would be trained; give at least one")
     mine = set(model.parameters())
     for i, optimizer in enumerate(optimizers):
         if mine.isdisjoint(p for group in optimizer.param_groups for p in group["params"]):
             kind = type(optimizer).__name__
-            raise ValueError(f"optimizers[{i}] ({kind}) owns no parameter of this model; make it anew for it")
-    if not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(
+                f"optimizers[{i}] ({kind}) has no parameter of this model; create it for this model"
+            )
+    try:
+        whole = operator.index(epochs)  # NumPy's integers, too
+    except TypeError:
+        whole = 0
+    if whole < 1:
         raise ValueError(f"epochs is {epochs!r}; expected a whole number, 1 or more")
-    here = next(iter(mine)).device
-    for name, images in {"train": train, "test": test}.items():
-        if images is None:
-            continue
-        if count(images) == 0:
-            raise ValueError(f"{name} holds no images; expected at least one")
-        there = (images[0] if isinstance(images, tuple) else images).device
-        if here.type != there.type:
-            raise ValueError(f"{name} is on {there}, the model on {here}; expected one: model.to('{there}')")
+    return whole
 
 
-def check_loss(loss, terms, step):
-    """Raise ValueError where a term is not one number, FloatingPointError where the loss is not finite."""
-    for name, value in {"loss": loss, **terms}.items():
-        if isinstance(value, torch.Tensor) and value.ndim:
-            raise ValueError(f"{name} has the shape {tuple(value.shape)}; expected one number: use .mean()")
-    if not torch.isfinite(loss):
-        bad = [name for name, value in terms.items() if not torch.isfinite(torch.as_tensor(value))]
-        raise FloatingPointError(f"step {step}: not finite: {', '.join(['loss', *bad])}")
+def untrained(model, optimizers):
+    """The end of `fit`'s line: which parameters no optimiser moves, if there are any."""
+    owned = {p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    left = [name for name, p in model.named_parameters() if p.requires_grad and p not in owned]
+    more = f" and {len(left) - 2} more" if len(left) > 2 else ""
+    return f" · in no optimizer, so not trained: {', '.join(left[:2])}{more}" if left else ""
 
 
-def advice(model):
+def advice(train):
     """What to try after a loss that is not finite."""
-    broken = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
-    before = f"The step before broke {broken[0]}. " if broken else ""
-    return f"{before}Try a lower learning rate, max_grad_norm=1.0, or a bound: logvar.clamp(-10, 10)"
+    images = train[0] if isinstance(train, tuple) else train
+    low, high = (bound.item() for bound in images.aminmax())
+    if not (low >= 0 and high <= 1):  # NaN fails both
+        return f"train has values from {low:.3g} to {high:.3g}: a Bernoulli likelihood needs [0, 1]"
+    return "Try a lower learning rate, max_grad_norm=1.0, or a bound: logvar.clamp(-10, 10)"
 
 
 def count(x):
@@ -173,16 +198,31 @@ def count(x):
     return len(x[0]) if isinstance(x, tuple) else len(x)
 
 
-def add_terms(totals, loss, terms, x):
-    """Add the loss and each term of a batch `x`, times its number of images, to a Counter."""
-    totals["images"] += count(x)
-    for name, value in {"loss": loss, **terms}.items():
-        totals[name] += count(x) * (value.detach() if isinstance(value, torch.Tensor) else value)
+def add_terms(log, loss, terms, x):
+    """Append the batch's number of images, its loss and its terms to `log`, without waiting for the device.
+
+    Raises ValueError if one of them is not one number.
+    """
+    values = {"loss": loss, **terms}
+    for name, value in values.items():
+        if isinstance(value, torch.Tensor) and value.ndim:
+            raise ValueError(f"{name} has the shape {tuple(value.shape)}; expected one number: use .mean()")
+    log.append((count(x), {name: torch.as_tensor(value).detach() for name, value in values.items()}))
 
 
-def mean_terms(totals):
-    """The mean over all images that were added: term → float."""
-    return {name: float(total / totals["images"]) for name, total in totals.items() if name != "images"}
+def mean_terms(log):
+    """The mean over all images of each term in `log`: term → float. The only place that waits for the device.
+
+    Raises FloatingPointError with the first step whose loss is not finite, and its terms.
+    """
+    images = torch.tensor([n for n, _ in log], dtype=torch.float64)
+    table = {name: torch.stack([terms[name] for _, terms in log]).cpu().double() for name in log[0][1]}
+    bad = ~table["loss"].isfinite()
+    if bad.any():
+        step = bad.int().argmax().item()
+        names = [name for name, values in table.items() if not values[step].isfinite()]
+        raise FloatingPointError(f"step {step + 1}: not finite: {', '.join(names)}")
+    return {name: (values @ images / images.sum()).item() for name, values in table.items()}
 
 
 def record(terms, means):
@@ -191,66 +231,46 @@ def record(terms, means):
         terms.setdefault(name, []).append(value)
 
 
-def epochs_in(history):
-    """How many epochs a history holds."""
-    return len(history.train.get("loss", []))
-
-
 # ---- Many runs
 
 
-def run_grid(function, grid, folder=None, title="runs", jobs=1):
-    """Call `function(**run)` for each dict in the list `grid`; print one line, return the results in order.
+def run_grid(function, grid, title="runs", jobs=1):
+    """Call `function(**run)` for each dict in the list `grid`, print one line and return the results in order.
 
-    With `jobs` above 1, so many processes of one torch thread each share the runs; within
-    `joblib.parallel_config("dask")`, the cluster does. What a run prints is not shown; its error is, with its
-    parameters, and its result is None.
-    With `folder`, each result is a file as soon as it is there, and a later call goes on from those files.
-    They are named by the function's name and the parameters, not by its code or its data: where these
-    change, name another folder. Ctrl-C keeps what is done; the rest is None.
-    Raises ValueError for a bad argument, a damaged file, and a result that no file can hold.
+    With `jobs` above 1, that many processes of one torch thread each share the runs; within
+    `joblib.parallel_config("dask")`, the cluster does. What a run prints is not shown. If runs fail, the others
+    still finish; then RuntimeError gives the parameters and the traceback of the first, and its attribute
+    `results` has what finished, None elsewhere. Raises ValueError for a bad grid. Ctrl-C stops everything.
     """
     if not isinstance(grid, list) or not all(isinstance(run, dict) for run in grid):
         raise ValueError(f"grid is {grid!r:.60}; expected a list of dicts: [{{'lr': 0.1}}, {{'lr': 0.2}}]")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)  # an error now, not after a run
-    paths = [folder and checkpoints.result_path(folder, function, run) for run in grid]
-    results = [checkpoints.load_result(path) if path and path.exists() else None for path in paths]
-    todo = [i for i, path in enumerate(paths) if not (path and path.exists())]
-    start, done, failed, note = time.perf_counter(), len(grid) - len(todo), 0, ""
-    if done:
-        note = f" · {done} from {folder}"
-    calls = (delayed(_attempt)(function, i, grid[i], os.getpid()) for i in todo)
-    try:
-        with (
-            tqdm(total=len(grid), desc=title, initial=done, leave=False, file=sys.stdout) as bar,
-            closing(Parallel(jobs, return_as="generator_unordered")(calls)) as ended,
-        ):
-            for i, result, error in ended:
-                if error:
-                    failed += 1
-                    bar.write(f"{title}: failed with {checkpoints.spell_run(grid[i])}: {error}")
-                else:
-                    results[i] = checkpoints.save_result(paths[i], result) if folder else result
-                    done += 1
-                bar.update()
-    except KeyboardInterrupt:
-        note += " · stopped by hand"
-    note += f" · {failed} failed" if failed else ""
-    print(f"{title}: {done} of {len(grid)} runs, {time.perf_counter() - start:.0f} s{note}")
+    results, failures, start = [None] * len(grid), {}, time.perf_counter()
+    calls = (delayed(_attempt)(function, i, run, os.getpid()) for i, run in enumerate(grid))
+    with (
+        tqdm(total=len(grid), desc=title, leave=False, file=sys.stdout) as bar,
+        closing(Parallel(jobs, return_as="generator_unordered")(calls)) as ended,
+    ):
+        for i, result, failure in ended:
+            results[i] = result
+            if failure:
+                failures[i] = failure
+            bar.update()
+    if failures:
+        i, failure = min(failures.items())
+        run = ", ".join(f"{name}={value!r:.60}" for name, value in grid[i].items())
+        error = RuntimeError(f"{title}: {len(failures)} of {len(grid)} runs failed. With {run}:\n\n{failure}")
+        error.results = results
+        raise error
+    print(f"{title}: {len(grid)} runs, {time.perf_counter() - start:.0f} s")
     return results
 
 
 def _attempt(function, i, run, parent):
-    """One run, in whichever process: → its place in the grid, its result, and the error or None."""
-    global _in_grid
+    """One run, in whichever process: its place in the grid, its result, and its traceback or None."""
     if os.getpid() != parent:
         torch.set_num_threads(1)
-    _in_grid = True
     try:
         with redirect_stdout(io.StringIO()):
             return i, function(**run), None
-    except Exception as error:
-        return i, None, " ".join(f"{type(error).__name__}: {error}".split())
-    finally:
-        _in_grid = False
+    except Exception:
+        return i, None, traceback.format_exc()

@@ -41,7 +41,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(checkout, home):
-    """`notebooks/run.py 00`, started elsewhere, with the helpers of that checkout."""
+    """`tools/run.py 00`, started elsewhere, with the helpers of that checkout."""
     own = re.compile("XDG_|JUPYTER_|IPYTHON|MPL|TUTORIAL_")
     variables = {name: value for name, value in os.environ.items() if not own.match(name)}
     variables |= {"HOME": home, "PYTHONPATH": str(checkout), "PYTHONIOENCODING": "utf-8"}

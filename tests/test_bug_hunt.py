@@ -12,14 +12,13 @@ from notebook_files import NOTEBOOKS, code_cells
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.checks import Exercise, verdict
-from helpers.exercises import e07_bug_hunt as hunt
+from helpers.exercises import Exercise, e08_bug_hunt as hunt, verdict
 from helpers.losses import bernoulli_nll, gaussian_nll, kl_to_standard_normal, negative_elbo
 from helpers.models import VAE
 
 BUGS = {name: value for name, value in vars(hunt).items() if isinstance(value, Exercise)}
 DRAWN = ["noise", "batches", "sample", "draw", "bound"]  # what is measured of these is random
-(PATH,) = (path for path in NOTEBOOKS if path.stem == "07_bug_hunt")
+(PATH,) = (path for path in NOTEBOOKS if path.stem == "08_bug_hunt")
 
 
 # ---- right fixes, written in another way than the solution

@@ -55,7 +55,7 @@ def test_the_runner_tells_a_claim_that_nothing_breaks(tmp_path):
     nb.cells = [
         nbformat.v4.new_code_cell(source)
         for source in (
-            "from helpers.checks import claim\nx = 1",
+            "from helpers.claims import claim\nx = 1",
             "claim('x is one', x == 1)\nclaim('one is one', 1 == 1)\nclaim('two', x + 1 == 2)",
         )
     ]

@@ -1,4 +1,4 @@
-"""helpers.files: every fault ends in the right data or in a clear error; a local server plays the mirrors."""
+"""helpers.download: every fault ends in the right data or in a clear error; a local server plays the mirrors."""
 
 import csv
 import gzip

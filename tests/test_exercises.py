@@ -7,7 +7,7 @@ import re
 import pytest
 from notebook_files import NOTEBOOKS, called, read
 
-from helpers.checks import Exercise, verdict
+from helpers.exercises import Exercise, verdict
 
 MODULES = {path.stem: f"helpers.exercises.e{path.stem}" for path in NOTEBOOKS}
 LEAST = {"00_check_your_setup": 0, "01_autoencoder": 3}  # all others: four

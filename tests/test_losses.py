@@ -1,4 +1,4 @@
-"""The losses of notebooks 03, 04 and 05 against torch.distributions, exact likelihoods and bad input."""
+"""The losses of notebooks 03, 04 and 06 against torch.distributions, exact likelihoods and bad input."""
 
 import itertools
 import math
@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
-from helpers.exact import linear_log_likelihood
 from helpers.losses import (
     bernoulli_nll,
     capacity_loss,
@@ -20,6 +19,7 @@ from helpers.losses import (
     total_correlation_split,
 )
 from helpers.models import VAE, LinearVAE, reparameterize
+from helpers.ppca import linear_log_likelihood
 
 
 @pytest.fixture(autouse=True)
@@ -243,7 +243,7 @@ def test_free_bits_refuse_a_negative_floor():
         free_bits(VAE(), images(), -1)
 
 
-# ---- the losses of 05
+# ---- the losses of 06
 
 
 def codes_of(n, latents=3, seed=0):

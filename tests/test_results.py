@@ -61,7 +61,9 @@ def test_a_miniature_writes_its_rows_goes_on_and_keeps_other_rows(name, tmp_path
         assert len(entry["values"]) == len(entry["seconds"]) == 2
         assert entry["mean"] == pytest.approx(sum(entry["values"]) / 2)
         assert entry["sd"] == pytest.approx(abs(entry["values"][0] - entry["values"][1]) / 2**0.5)
-        assert entry["command"] == f"python notebooks/results.py {name} --seeds 2 --sizes {MINIATURES[name]}"
+        assert (
+            entry["command"] == f"python experiments/results.py {name} --seeds 2 --sizes {MINIATURES[name]}"
+        )
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", entry["date"])
         assert entry["data"] and entry["device"]
         assert re.search(rf"^{re.escape(row)}: {entry['mean']:.2f} ± {entry['sd']:.2f}$", second.stdout, re.M)

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from helpers.checks import Exercise
+from helpers.exercises import Exercise
 from helpers.models import Autoencoder
 
 # ---- the absolute error of each image

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from helpers.checks import Exercise
+from helpers.exercises import Exercise
 from helpers.losses import kl_to_standard_normal
 
 # ---- 1 · the KL by hand

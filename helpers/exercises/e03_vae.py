@@ -5,7 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from helpers.checks import Exercise
+from helpers.exercises import Exercise
 from helpers.losses import bernoulli_nll, kl_to_standard_normal
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from helpers.checks import Exercise
+from helpers.exercises import Exercise
 from helpers.exercises.e03_vae import kl_terms
 from helpers.losses import kl_to_standard_normal
 

@@ -1,4 +1,4 @@
-"""What breaks the cause of each claim of 06_vae_and_gan: claim → (old source, new source)."""
+"""What breaks the cause of each claim of 07_vae_and_gan: claim → (old source, new source)."""
 
 BREAKS = {
     # three real samples for each fake

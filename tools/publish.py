@@ -1,6 +1,6 @@
 """Write the repository's address, which stands in pyproject.toml, wherever else it is needed.
 
-    python notebooks/publish.py [OWNER/NAME]
+    python tools/publish.py [OWNER/NAME]
 
 With a name, that GitHub repository becomes the address first. Until then it is one that nobody can register,
 and every place says that this copy is unpublished. Writes: a first code cell in each notebook, which installs

@@ -11,11 +11,11 @@ from statistics import mean
 
 import matplotlib.pyplot as plt
 import nbformat
+from experiments.tables import PUBLISHED
 from matplotlib.ticker import LogLocator
-from results import PUBLISHED
-from run import write
 
 from helpers import plots
+from helpers.download import write
 
 ROOT = Path(__file__).resolve().parents[1]
 RACE = "time_to_number.png"
@@ -43,14 +43,14 @@ PICTURES = {
     "04_optimisers.png": "Test loss of six optimisers against the images seen, and against the seconds",
     "04_likelihoods.png": "What decoders of six likelihoods make of draws from the prior: means, and "
     "pixels drawn; with σ = 1 the pixels are noise",
-    "05_traversals.gif": "A film of sprites, one latent moving in each tile: few change anything",
-    "05_traversals.png": "The same latents in rows, from −3 to 3: two move the sprite, one changes its size",
-    "05_rate_distortion.png": "Distortion against rate for three β, on sprites and on digits; shaded, for "
+    "06_traversals.gif": "A film of sprites, one latent moving in each tile: few change anything",
+    "06_traversals.png": "The same latents in rows, from −3 to 3: two move the sprite, one changes its size",
+    "06_rate_distortion.png": "Distortion against rate for three β, on sprites and on digits; shaded, for "
     "sprites, the region that no model can reach",
-    "05_scores.png": "Seven disentanglement scores against β, with their spread over seeds",
-    "05_reconstructions.png": "Sprites, and what three β leave of them: the outline goes first, "
+    "06_scores.png": "Seven disentanglement scores against β, with their spread over seeds",
+    "06_reconstructions.png": "Sprites, and what three β leave of them: the outline goes first, "
     "the place stays longest",
-    "06_side_by_side.png": "Autoencoder, VAE, β-VAE, GAN and VAE-GAN in rows: samples and reconstructions",
+    "07_side_by_side.png": "Autoencoder, VAE, β-VAE, GAN and VAE-GAN in rows: samples and reconstructions",
     "02_gap_strip.png": "Prior, posterior and q at five steps of gradient ascent: the gap falls, the KL "
     "to the prior rises",
     "02_gaps.png": "Three encoders against the best Gaussian for each x; bars split what they lose into "

@@ -1,4 +1,4 @@
-"""What breaks the cause of each claim of 07_bug_hunt: claim → (old source, new source)."""
+"""What breaks the cause of each claim of 08_bug_hunt: claim → (old source, new source)."""
 
 _SHUFFLED = (
     "_replace(noise=hunt.noise.solution)",

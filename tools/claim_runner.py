@@ -1,6 +1,6 @@
 """Run a notebook's code as a plain program and report which of its claims held, and what breaks them.
 
-    python tests/claim_runner.py NOTEBOOK < BREAKS.json
+    python tools/claim_runner.py NOTEBOOK < BREAKS.json
 
 BREAKS maps a claim's text to [old, new]. At the cell that holds `old` the program forks; the child replaces
 it by `new` and runs on until the claim is made. So one run of the notebook serves all its breaks.
@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import torch
 from notebook_files import code_cells
 
-import helpers.checks
+import helpers.claims
 
 LIMIT = 120  # seconds for one broken run
 
@@ -36,7 +36,7 @@ def run_notebook(path, breaks):
     """Run every cell; return the claims that were made and the outcome of each break."""
     sources = [cell.source for cell in code_cells(path)]
     held, broken, namespace = {}, {}, {"__name__": "__main__"}
-    helpers.checks.claim = lambda text, holds: held.update({text: held.get(text, True) and bool(holds)})
+    helpers.claims.claim = lambda text, holds, **_: held.update({text: held.get(text, True) and bool(holds)})
     for index, source in enumerate(sources):
         for text, (old, new) in breaks.items():
             if old in source:
@@ -46,11 +46,11 @@ def run_notebook(path, breaks):
 
 
 def run_broken(sources, namespace, text, old, new):
-    def stop_at(made, holds):
+    def stop_at(made, holds, **_):
         if made == text:
             raise Made("still holds" if bool(holds) else "fails")
 
-    helpers.checks.claim = namespace["claim"] = stop_at
+    helpers.claims.claim = namespace["claim"] = stop_at
     try:
         for source in [sources[0].replace(old, new), *sources[1:]]:
             run_cell(source, namespace)

@@ -1,4 +1,4 @@
-"""What breaks the cause of each claim of 05_beta_vae: claim → (old source, new source)."""
+"""What breaks the cause of each claim of 06_beta_vae: claim → (old source, new source)."""
 
 BREAKS = {
     # the KL as a mean over the four latents

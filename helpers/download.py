@@ -1,6 +1,6 @@
 """The files of MNIST and Fashion-MNIST: from a folder, the cache or a mirror, and never taken unchecked.
 
-`python -m helpers.files FOLDER` collects both data sets, for machines without a network.
+`python -m helpers.download FOLDER` collects both data sets, for machines without a network.
 """
 
 import gzip
@@ -10,9 +10,7 @@ import os
 import secrets
 import struct
 import sys
-import time
 import zlib
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -118,7 +116,7 @@ def _find_file(name, dataset, mirrors):
             print(f"{error}: looking further")
     blob, raw = _download(name, dataset, mirrors)
     try:
-        _save(kept, blob)
+        write(kept, blob)
         return raw, "downloaded"
     except OSError as error:
         return raw, f"downloaded, but not kept in the cache ({error.strerror})"
@@ -142,16 +140,13 @@ def _download(name, dataset, mirrors):
     raise ConnectionError("; ".join(reasons) or "the quick profile leaves the network alone")
 
 
-def _save(path, blob):
+def write(path, blob):
+    """Replace the file `path` by these bytes in one step, so that whoever reads it finds the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileNotFoundError):  # another process may have been faster
-        for part in path.parent.glob("*.part"):  # left by a process that was killed in the lines below
-            if time.time() - part.stat().st_mtime > 60:
-                part.unlink()
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         part.write_bytes(blob)
-        part.replace(path)  # in one step: two processes at once, and one that is killed, leave whole files
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -196,11 +191,11 @@ def _collect(folder):
             print(f"{dataset.name} left out: in no folder, and no download ({error})")
             continue
         for name, raw in files.items():
-            _save(Path(folder) / dataset.folder / f"{name}.gz", gzip.compress(raw, 6, mtime=0))
+            write(Path(folder) / dataset.folder / f"{name}.gz", gzip.compress(raw, 6, mtime=0))
         print(f"{dataset.name} ({place}) → {Path(folder) / dataset.folder}")
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m helpers.files FOLDER")
+        sys.exit("usage: python -m helpers.download FOLDER")
     _collect(sys.argv[1])

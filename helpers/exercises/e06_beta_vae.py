@@ -1,8 +1,8 @@
-"""The exercises of 05_beta_vae: solutions, what is measured, and the mistakes that get their own hint."""
+"""The exercises of 06_beta_vae: solutions, what is measured, and the mistakes that get their own hint."""
 
 import torch
 
-from helpers.checks import Exercise
+from helpers.exercises import Exercise
 from helpers.losses import kl_to_standard_normal
 
 

@@ -1,9 +1,9 @@
-"""The exercises of 06_vae_and_gan: solutions, what is measured, and the mistakes that get their own hint."""
+"""The exercises of 07_vae_and_gan: solutions, what is measured, and the mistakes that get their own hint."""
 
 import torch
 from torch.nn import functional as F
 
-from helpers.checks import Exercise
+from helpers.exercises import Exercise
 
 
 def _densities(function):

@@ -1,4 +1,4 @@
-"""The checks of 07_bug_hunt: the fixes, what is measured of them, and the mistakes that get their own hint.
+"""The checks of 08_bug_hunt: the fixes, what is measured of them, and the mistakes that get their own hint.
 
 A check runs a fix on inputs of its own. Where a fix draws random numbers, their statistics are measured, so
 that any way of drawing them passes. The first mistake of each bug is the bug itself.
@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.checks import Exercise, verdict
 from helpers.data import binarize
+from helpers.exercises import Exercise, verdict
 from helpers.exercises.e03_vae import images_and_logits, kl_terms
 from helpers.losses import bernoulli_nll, kl_to_standard_normal, negative_elbo, squared_error
 from helpers.models import mlp, reparameterize

@@ -1,11 +1,11 @@
-"""The closed forms of helpers.exact against torch.distributions and against numerical optimisation."""
+"""The closed forms of helpers.ppca against torch.distributions and against numerical optimisation."""
 
 import math
 
 import pytest
 import torch
 
-from helpers import exact
+from helpers import ppca
 from helpers.losses import gaussian_nll, kl_to_standard_normal
 from helpers.models import LinearVAE
 
@@ -15,9 +15,9 @@ X = torch.zeros(3, 5)
 
 def linear_vae_loss(eigenvalues, latent_dim, variance, beta=1.0):
     """The loss −E log p(x|z) + β·KL at the optimum, put together from its closed-form parts."""
-    distortion = exact.linear_vae_distortion(eigenvalues, latent_dim, variance, beta)
+    distortion = ppca.linear_vae_distortion(eigenvalues, latent_dim, variance, beta)
     nll = 0.5 * (len(eigenvalues) * math.log(2 * math.pi * variance) + distortion / variance)
-    return nll + beta * exact.linear_vae_kl(eigenvalues, latent_dim, variance, beta).sum()
+    return nll + beta * ppca.linear_vae_kl(eigenvalues, latent_dim, variance, beta).sum()
 
 
 def expected_terms(model, eigenvalues, variance):
@@ -68,39 +68,39 @@ def test_fixed_variance_agrees_with_lbfgs(variance, beta):
     loss, distortion, kl, _ = optimise(EIGENVALUES, 4, beta, variance)
     expected = (EIGENVALUES, 4, variance, beta)
     torch.testing.assert_close(loss, linear_vae_loss(*expected), atol=1e-6, rtol=0)
-    torch.testing.assert_close(distortion, exact.linear_vae_distortion(*expected), atol=1e-4, rtol=0)
-    torch.testing.assert_close(kl, exact.linear_vae_kl(*expected), atol=1e-4, rtol=0)
+    torch.testing.assert_close(distortion, ppca.linear_vae_distortion(*expected), atol=1e-4, rtol=0)
+    torch.testing.assert_close(kl, ppca.linear_vae_kl(*expected), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("beta", [0.5, 1, 1.3, 1.45, 2])
 def test_learned_variance_agrees_with_lbfgs(beta):
     runs = [optimise(EIGENVALUES, 4, beta, seed=seed) for seed in range(3)]
     loss, _, _, variance = min(runs, key=lambda run: run[0])
-    expected = exact.linear_vae_variance(EIGENVALUES, 4, beta)
+    expected = ppca.linear_vae_variance(EIGENVALUES, 4, beta)
     assert float(variance) == pytest.approx(expected, rel=1e-4)
     torch.testing.assert_close(loss, linear_vae_loss(EIGENVALUES, 4, expected, beta), atol=1e-6, rtol=0)
 
 
 def test_a_learned_variance_may_leave_less_than_one_degree_of_freedom():
     eigenvalues = torch.tensor([4.0, 2.0, 0.01])
-    assert exact.linear_vae_variance(eigenvalues, 2, beta=1.2) == pytest.approx(0.01 / 0.6)
+    assert ppca.linear_vae_variance(eigenvalues, 2, beta=1.2) == pytest.approx(0.01 / 0.6)
     losses = [float(linear_vae_loss(eigenvalues, 2, v / 60, 1.2)) for v in (0.98, 1.0, 1.02)]
     assert min(losses) == losses[1]
 
 
 def test_beta_is_one_unless_it_is_given():
-    for answer in (exact.linear_vae_kl, exact.linear_vae_distortion):
+    for answer in (ppca.linear_vae_kl, ppca.linear_vae_distortion):
         torch.testing.assert_close(answer(EIGENVALUES, 4, 0.3), answer(EIGENVALUES, 4, 0.3, beta=1.0))
 
 
 def test_learned_variance_is_the_mean_discarded_eigenvalue():
-    assert exact.linear_vae_variance(EIGENVALUES, 4) == pytest.approx((0.25 + 0.125) / 2)
+    assert ppca.linear_vae_variance(EIGENVALUES, 4) == pytest.approx((0.25 + 0.125) / 2)
 
 
 @pytest.mark.parametrize("variance", [0.05, 0.3, 0.7, 3.0, 9.0])
 def test_the_bound_is_tight_at_beta_one(variance):
     loss = linear_vae_loss(EIGENVALUES, 4, variance)
-    torch.testing.assert_close(loss, -exact.ppca_log_likelihood(EIGENVALUES, 4, variance))
+    torch.testing.assert_close(loss, -ppca.ppca_log_likelihood(EIGENVALUES, 4, variance))
 
 
 def test_ppca_agrees_with_the_likelihood_of_real_data():
@@ -109,11 +109,11 @@ def test_ppca_agrees_with_the_likelihood_of_real_data():
     bias, variance = x.mean(dim=0), 0.4
     eigenvalues, vectors = torch.linalg.eigh((x - bias).T @ (x - bias) / len(x))
     weight = vectors[:, -3:] * (eigenvalues[-3:] - variance).clamp(min=0).sqrt()
-    likelihood = exact.linear_log_likelihood(x, weight, bias, variance).mean()
+    likelihood = ppca.linear_log_likelihood(x, weight, bias, variance).mean()
     torch.testing.assert_close(
-        likelihood, exact.ppca_log_likelihood(eigenvalues, 3, variance), rtol=0, atol=1e-10
+        likelihood, ppca.ppca_log_likelihood(eigenvalues, 3, variance), rtol=0, atol=1e-10
     )
-    worse = exact.linear_log_likelihood(x, weight + 0.05, bias, variance).mean()
+    worse = ppca.linear_log_likelihood(x, weight + 0.05, bias, variance).mean()
     assert worse < likelihood
 
 
@@ -129,7 +129,7 @@ def test_the_elbo_of_a_linear_vae_meets_its_evidence_at_the_exact_posterior():
         model.logvar_z.copy_((variance / torch.diag(M)).log())
         x_mean, mu, logvar = model(x)
         elbo = -gaussian_nll(x, x_mean, math.log(variance)) - kl_to_standard_normal(mu, logvar)
-        evidence = exact.linear_log_likelihood(x, W, model.decoder.bias, variance)
+        evidence = ppca.linear_log_likelihood(x, W, model.decoder.bias, variance)
     gap = evidence - elbo
     assert abs(float(gap.mean())) < 4 * float(gap.std()) / math.sqrt(len(x))
 
@@ -137,18 +137,18 @@ def test_the_elbo_of_a_linear_vae_meets_its_evidence_at_the_exact_posterior():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: exact.ppca_log_likelihood(EIGENVALUES, 7, 0.3), "latent_dim"),
-        (lambda: exact.ppca_log_likelihood(EIGENVALUES, 0, 0.3), "latent_dim"),
-        (lambda: exact.linear_vae_kl(-EIGENVALUES, 4, 0.3), "eigenvalues"),
-        (lambda: exact.linear_vae_kl(EIGENVALUES.diag(), 4, 0.3), "eigenvalues"),
-        (lambda: exact.linear_vae_kl(EIGENVALUES, 4, 0.0), "variance"),
-        (lambda: exact.linear_vae_distortion(EIGENVALUES, 4, 0.3, beta=0), "beta"),
-        (lambda: exact.linear_vae_distortion(EIGENVALUES, 4, 0.0), "variance"),
-        (lambda: exact.linear_vae_variance(EIGENVALUES, 4, beta=0), "beta"),
-        (lambda: exact.linear_vae_variance(EIGENVALUES, 6), "discarded"),
-        (lambda: exact.linear_log_likelihood(X, torch.zeros(2, 5), torch.zeros(5), 1.0), "weight"),
-        (lambda: exact.linear_log_likelihood(X, torch.zeros(5), torch.zeros(5), 1.0), "weight"),
-        (lambda: exact.linear_log_likelihood(X, torch.zeros(5, 2), torch.zeros(5), 0.0), "variance"),
+        (lambda: ppca.ppca_log_likelihood(EIGENVALUES, 7, 0.3), "latent_dim"),
+        (lambda: ppca.ppca_log_likelihood(EIGENVALUES, 0, 0.3), "latent_dim"),
+        (lambda: ppca.linear_vae_kl(-EIGENVALUES, 4, 0.3), "eigenvalues"),
+        (lambda: ppca.linear_vae_kl(EIGENVALUES.diag(), 4, 0.3), "eigenvalues"),
+        (lambda: ppca.linear_vae_kl(EIGENVALUES, 4, 0.0), "variance"),
+        (lambda: ppca.linear_vae_distortion(EIGENVALUES, 4, 0.3, beta=0), "beta"),
+        (lambda: ppca.linear_vae_distortion(EIGENVALUES, 4, 0.0), "variance"),
+        (lambda: ppca.linear_vae_variance(EIGENVALUES, 4, beta=0), "beta"),
+        (lambda: ppca.linear_vae_variance(EIGENVALUES, 6), "discarded"),
+        (lambda: ppca.linear_log_likelihood(X, torch.zeros(2, 5), torch.zeros(5), 1.0), "weight"),
+        (lambda: ppca.linear_log_likelihood(X, torch.zeros(5), torch.zeros(5), 1.0), "weight"),
+        (lambda: ppca.linear_log_likelihood(X, torch.zeros(5, 2), torch.zeros(5), 0.0), "variance"),
     ],
 )
 def test_bad_arguments_are_named(call, message):
@@ -157,14 +157,14 @@ def test_bad_arguments_are_named(call, message):
 
 
 def test_one_latent_is_allowed_and_an_eigenvalue_of_zero_is_not():
-    kl = exact.linear_vae_kl(EIGENVALUES, 1, 0.3)
+    kl = ppca.linear_vae_kl(EIGENVALUES, 1, 0.3)
     torch.testing.assert_close(kl, 0.5 * torch.log(EIGENVALUES[:1] / 0.3))
     with pytest.raises(ValueError, match="positive"):
-        exact.linear_vae_kl(torch.tensor([1.0, 0.0]), 1, 0.3)
+        ppca.linear_vae_kl(torch.tensor([1.0, 0.0]), 1, 0.3)
 
 
 def test_each_answer_refuses_a_beta_of_zero():
-    for answer in (exact.linear_vae_kl, exact.linear_vae_distortion):
+    for answer in (ppca.linear_vae_kl, ppca.linear_vae_distortion):
         with pytest.raises(ValueError, match="beta is 0"):
             answer(EIGENVALUES, 4, 0.3, beta=0)
 
@@ -173,8 +173,8 @@ def test_all_stays_on_the_device_of_the_arguments():
     x, weight, bias = torch.randn(4, 3), torch.randn(3, 2), torch.zeros(3)
 
     def answers():
-        yield exact.linear_log_likelihood(x, weight, bias, 0.5)
-        yield exact._active(EIGENVALUES, 2, 0.3)
+        yield ppca.linear_log_likelihood(x, weight, bias, 0.5)
+        yield ppca._active(EIGENVALUES, 2, 0.3)
 
     expected = list(answers())
     with torch.device("meta"):  # where a tensor of no named device would be
