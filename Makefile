@@ -11,20 +11,30 @@ INSTALLED := .venv/.installed
 PIP := $(IN_VENV) -m pip --disable-pip-version-check
 FROM := $(if $(WHEELHOUSE),--no-index --find-links "$(WHEELHOUSE)")
 
-.PHONY: help setup run lab test lint notebooks figures results readme bench seeds mutants wheelhouse publish
+# If PYTHON is given and its version is not that of .venv, .venv is made anew.
+MINOR := -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
+ifneq ($(origin PYTHON),file)
+  ifneq ($(shell "$(PYTHON)" $(MINOR)),$(shell $(IN_VENV) $(MINOR)))
+    OTHER_PYTHON := other-python
+  endif
+endif
+
+.PHONY: help setup run lab test lint notebooks figures experiments readme bench seeds mutants wheelhouse publish
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=python3.12, PROFILE=quick|full (run), NAMES="01 03" (run, notebooks, figures, seeds), WHEELHOUSE=folder (setup)'
+	@echo 'Variables: PYTHON=python3.12, PROFILE=quick|full (run), NAMES="01 03" (run, notebooks, experiments, seeds), WHEELHOUSE=folder (setup)'
 
 setup: $(INSTALLED)  ## make .venv with the exact versions of requirements.txt
 
+other-python:
+
 # The stamp comes last, so an interrupted setup goes on where it stopped; a .venv without pip is made anew.
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): requirements.txt pyproject.toml $(OTHER_PYTHON)
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo 'This needs Python 3.11 or newer, and $(PYTHON) is not: make setup PYTHON=python3.12' >&2; exit 1; }
-	@$(PIP) --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@$(if $(OTHER_PYTHON),false,$(PIP) --version >/dev/null 2>&1) || "$(PYTHON)" -m venv --clear .venv
 	$(PIP) install $(FROM) -r requirements.txt
 	$(PIP) install $(FROM) --no-deps -e .
 	@touch $@
@@ -47,19 +57,19 @@ notebooks: setup  ## execute the notebooks in the full profile and store their o
 	$(IN_VENV) tools/run.py --profile full --in-place $(NAMES)
 	$(IN_VENV) tools/front_page.py
 
-figures: setup  ## execute the notebooks in the full profile and write the pictures of figures/
-	TUTORIAL_FIGURES=figures $(IN_VENV) tools/run.py --profile full $(NAMES)
+figures: setup  ## write the pictures of figures/ from the outputs that are stored in the notebooks
+	$(IN_VENV) tools/figures.py
 	$(IN_VENV) tools/front_page.py
 
-results: setup  ## run the long protocols (hours; goes on where it stopped) and write figures/results.json
-	$(IN_VENV) experiments/results.py $(NAMES)
+experiments: setup  ## run the long trainings (hours; goes on where it stopped) and write figures/results.json
+	$(IN_VENV) -m experiments $(NAMES)
 	$(IN_VENV) tools/front_page.py
 
 readme: setup  ## renew the tables and the gallery of README.md
 	$(IN_VENV) tools/front_page.py
 
 bench: setup  ## print how fast the helpers are, as ratios, and draw figures/bench_growth.png
-	TUTORIAL_FIGURES=figures $(IN_VENV) tools/bench.py
+	PYTHONPATH=tests $(IN_VENV) tools/bench.py
 	$(IN_VENV) tools/front_page.py
 
 seeds: setup  ## check every claim for ten seeds in the quick profile, and print the table

@@ -15,7 +15,7 @@ def pytest_collection_modifyitems(items):
             item.output_timeout = 60
             compared = item.options["check"] and item.cell.execution_count is not None
             item.user_properties.append(("compared", bool(compared)))
-    longest = ["test_claims.py", "test_colab.py"]
+    longest = ["test_devices.py", "test_claims.py", "test_colab.py"]
     items.sort(key=lambda item: (item.path.name not in longest, item.path.suffix != ".ipynb"))
 
 

@@ -7,6 +7,7 @@ from experiments.runs import as_stored, training_seconds
 from helpers.data import binarize, load_mnist
 from helpers.losses import bernoulli_nll
 from helpers.session import start
+from helpers.trained import build
 
 
 def run(state, seed, k=5, epochs=160, images=60_000, test_images=10_000, draws=5_000):
@@ -14,7 +15,8 @@ def run(state, seed, k=5, epochs=160, images=60_000, test_images=10_000, draws=5
     session = start(seed)
     digits = load_mnist(session.device)
     train_images = first(digits.train_images, images)
-    model = as_stored(train(state, lambda model, x: bound(model, x, k), train_images, epochs))
+    model = build("VAE", NETWORK).to(session.device)
+    model = as_stored(train(state, model, lambda model, x: bound(model, x, k), train_images, epochs))
     x = binarize(first(digits.test_images, test_images))
     numbers = judge(model, x, draws) | {"training seconds": training_seconds(state)}
     return numbers, {"importance_weighted": (model, NETWORK)} if seed == 0 else {}, digits.source

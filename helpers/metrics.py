@@ -1,13 +1,14 @@
-"""Scores of samples, from 01_autoencoder on.
+"""Scores of samples. Used from 01_autoencoder (Fréchet distance) and 07_vae_and_gan (`prdc`) on.
 
-The Fréchet distance is taken in the features of a digit classifier that is trained here, so it is not
-comparable with a FID in Inception features: always show it beside its floor, the distance between two sets
-of real images of the same size. `prdc` asks what is wrong with samples, from 07_vae_and_gan.
+The Fréchet distance uses the features of a digit classifier that is trained here, so it is not comparable with a
+FID in Inception features. Always show its floor, the distance between two sets of real images of the same size.
 """
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from sklearn.utils import check_array
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,7 +16,7 @@ from helpers.training import fit
 
 
 class DigitClassifier(nn.Module):
-    """A small convolutional classifier: images (B, 1, 28, 28) → logits (B, 10); its features are 64 wide."""
+    """A small convolutional classifier: images (B, 1, 28, 28) → logits (B, 10); it has 64 features."""
 
     def __init__(self):
         super().__init__()
@@ -34,7 +35,7 @@ class DigitClassifier(nn.Module):
 
 
 def classification_loss(model, x):
-    """Cross-entropy in nats per image on a pair (images, labels): → loss, terms with the share of errors."""
+    """Return the cross-entropy on a pair (images, labels): → loss, terms with the share of errors, nats per image."""
     images, labels = x
     logits = model(images)
     error = (logits.argmax(dim=1) != labels).float().mean()
@@ -60,29 +61,28 @@ def train_digit_classifier(images, labels, epochs=5, batch_size=64):
 
 @torch.no_grad()
 def accuracy(classifier, images, labels):
-    """The share of images (N, 1, 28, 28) that the classifier gives their label (N,)."""
+    """Return the share of images (N, 1, 28, 28) to which the classifier gives their label (N,)."""
     return (classifier(images).argmax(dim=1) == labels).float().mean().item()
 
 
 def frechet_distance(features_a, features_b):
-    """‖μa − μb‖² + tr(Σa + Σb − 2(ΣaΣb)^½) between two sets of features (N, F) and (M, F); in float64.
+    """Return ‖μa − μb‖² + tr(Σa + Σb − 2(ΣaΣb)^½) between two sets of features (N, F) and (M, F), in float64.
 
-    The squared Wasserstein-2 distance of the Gaussians with their means and covariances (divided by N − 1).
-    Needs more samples than features, since fewer leave the covariances singular. Raises ValueError on fewer,
-    on sets of different widths, and on numbers that are not finite. Source: Heusel et al. 2017, eq. 6;
-    the arithmetic of torch-fidelity.
+    This is the squared Wasserstein-2 distance of two Gaussians with the means and covariances of the sets.
+    Raises ValueError if a set has no more samples than features (its covariance is then singular), if the widths
+    differ, and if a number is not finite. Heusel et al. 2017, eq. 6; the arithmetic of torch-fidelity.
     """
-    a, b = _features(features_a, "features_a"), _features(features_b, "features_b")
-    if a.shape[1] != b.shape[1]:
+    a, b = _pair(features_a, features_b, "features_a", "features_b")
+    if (fewest := min(len(a), len(b))) <= a.shape[1]:
         raise ValueError(
-            f"features_a has {a.shape[1]} features and features_b {b.shape[1]}; "
-            "expected the same number: take both from one classifier"
+            f"{fewest} samples of {a.shape[1]} features; expected more samples than features: draw more"
         )
     cov_a, cov_b = (torch.atleast_2d(torch.cov(x.T)) for x in (a, b))  # (F, F)
     # The trace of (ΣaΣb)^½ is the sum of the roots of its eigenvalues, which are real and not negative.
     roots = torch.linalg.eigvals(cov_a @ cov_b).real.clamp(min=0).sqrt()  # (F,)
     shift = ((a.mean(dim=0) - b.mean(dim=0)) ** 2).sum()
-    return (shift + cov_a.trace() + cov_b.trace() - 2 * roots.sum()).item()
+    distance = shift + cov_a.trace() + cov_b.trace() - 2 * roots.sum()
+    return max(distance.item(), 0.0)  # rounding leaves less than 0 if the features have a low rank
 
 
 class PRDC(NamedTuple):
@@ -95,24 +95,18 @@ class PRDC(NamedTuple):
 
 
 def prdc(real, fake, k=5):
-    """Precision, recall, density and coverage of features: real (N, F), fake (M, F) → `PRDC`, in float64.
+    """Return precision, recall, density and coverage of features: real (N, F), fake (M, F) → `PRDC`, in float64.
 
-    Each sample owns a ball that reaches its k-th nearest neighbour in its own set; a border is outside.
-    Precision is the share of fakes inside some real ball, recall the share of reals inside some fake one;
-    density the mean number of real balls around a fake, over k, and coverage the share of real balls that
-    hold a fake. Raises ValueError for features that do not fit and for k outside 1 to the smaller set − 1.
-    Kynkäänniemi et al., NeurIPS 2019; Naeem et al., ICML 2020, whose code `prdc` this agrees with.
+    The ball of a sample reaches its k-th nearest neighbour in its own set, border excluded. Precision is the share
+    of fakes in some real ball, recall the share of reals in some fake ball, density the mean number of real balls
+    around a fake divided by k, and coverage the share of real balls that contain a fake.
+    Raises ValueError for features that do not fit and for k outside 1 to the smaller set − 1.
+    Kynkäänniemi et al., NeurIPS 2019; Naeem et al., ICML 2020, with whose code `prdc` it agrees.
     """
-    real, fake = _samples(real, "real"), _samples(fake, "fake")
-    if real.shape[1] != fake.shape[1]:
-        raise ValueError(
-            f"real has {real.shape[1]} features and fake {fake.shape[1]}; "
-            "expected the same number: take both from one classifier"
-        )
-    if not 1 <= k < min(len(real), len(fake)):
-        raise ValueError(
-            f"k is {k}; expected 1 to {min(len(real), len(fake)) - 1}, one less than the samples"
-        )
+    real, fake = _pair(real, fake, "real", "fake")
+    most = min(len(real), len(fake)) - 1
+    if not 1 <= k <= most:
+        raise ValueError(f"k is {k}; expected 1 to {most}, one less than the samples")
     real_radius, fake_radius = (torch.cdist(x, x).kthvalue(k + 1).values for x in (real, fake))  # 0 is itself
     distance = torch.cdist(real, fake)  # (N, M)
     in_real, in_fake = distance < real_radius[:, None], distance < fake_radius
@@ -124,20 +118,14 @@ def prdc(real, fake, k=5):
     )
 
 
-def _features(features, name):
-    features = _samples(features, name)
-    samples, width = features.shape
-    if samples <= width:
+def _pair(features_a, features_b, name_a, name_b):
+    """Two sets of features of one width as float64 tensors on the CPU, since other devices may lack the type."""
+    a, b = (
+        check_array(torch.as_tensor(features).detach().cpu().numpy(), dtype=np.float64, input_name=name)
+        for features, name in ((features_a, name_a), (features_b, name_b))
+    )
+    if a.shape[1] != b.shape[1]:
         raise ValueError(
-            f"{name} has {samples} samples of {width} features; expected more samples than that: draw more"
+            f"{name_a} has {a.shape[1]} features and {name_b} {b.shape[1]}; expected one classifier's features"
         )
-    return features
-
-
-def _samples(features, name):
-    features = torch.as_tensor(features).detach().cpu().double()  # float64 is missing on some devices
-    if features.ndim != 2:
-        raise ValueError(f"{name} has the shape {tuple(features.shape)}; expected (samples, features)")
-    if not features.isfinite().all():
-        raise ValueError(f"{name} holds NaN or infinity; expected finite numbers: look at the images first")
-    return features
+    return torch.from_numpy(a), torch.from_numpy(b)

@@ -3,8 +3,7 @@
 Taught in 01_autoencoder (`mlp`, `Autoencoder`),
 02_variational_inference (`reparameterize`, `LinearVAE`),
 03_vae (`VAE`),
-06_beta_vae (`ConvVAE`),
-07_vae_and_gan (`Generator`, `Discriminator`).
+06_beta_vae (`ConvVAE`).
 """
 
 import math
@@ -15,7 +14,7 @@ from torch import nn
 
 
 def mlp(*sizes, activation=nn.ReLU):
-    """Linear layers with an activation between them, none at the end: (B, sizes[0]) → (B, sizes[-1])."""
+    """Return linear layers with an activation between them, none at the end: (B, sizes[0]) → (B, sizes[-1])."""
     layers = []
     for width_in, width_out in pairwise(sizes):
         layers += [nn.Linear(width_in, width_out), activation()]
@@ -28,12 +27,12 @@ class Autoencoder(nn.Module):
     The pixels are the sigmoid of the logits. `image_shape` is (C, H, W).
     """
 
-    def __init__(self, latent_dim=20, hidden=(128, 64), image_shape=(1, 28, 28)):
+    def __init__(self, latent_dim=20, hidden=(128, 64), activation=nn.ReLU, image_shape=(1, 28, 28)):
         super().__init__()
         self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
         pixels = math.prod(image_shape)
-        self.encoder = mlp(pixels, *hidden, latent_dim)
-        self.decoder = mlp(latent_dim, *reversed(hidden), pixels)
+        self.encoder = mlp(pixels, *hidden, latent_dim, activation=activation)
+        self.decoder = mlp(latent_dim, *reversed(hidden), pixels, activation=activation)
 
     def encode(self, x):
         if x.shape[1:] != self.image_shape:
@@ -52,18 +51,18 @@ class Autoencoder(nn.Module):
 
 
 def reparameterize(mu, logvar):
-    """Draw z ~ N(mu, diag σ²) as mu + σε, fresh noise at every call: (B, D), logvar = log σ² → z (B, D).
+    """Draw z ~ N(mu, diag σ²) as mu + σε with fresh noise ε: mu, logvar = log σ² (B, D) → z (B, D).
 
-    Gradients reach mu and logvar, because the noise does not depend on them. Kingma & Welling 2014, §2.4.
+    Gradients reach mu and logvar, since the noise does not depend on them. Kingma & Welling 2014, §2.4.
     """
     return mu + (0.5 * logvar).exp() * torch.randn_like(mu)
 
 
 class LinearVAE(nn.Module):
-    """z ~ N(0, I), x ~ N(Wz + b, σ²I): at its optimum, probabilistic PCA. Lucas et al. 2019, §4.
+    """A linear VAE, z ~ N(0, I) and x ~ N(Wz + b, σ²I); its optimum is probabilistic PCA. Lucas et al. 2019, §4.
 
-    logvar_x = log σ² is one learned number; q(z|x) has a linear mean and one variance for each latent,
-    the same for every x. x (B, data_dim), z (B, latent_dim).
+    logvar_x = log σ² is one learned number; q(z|x) has a linear mean and one variance per latent, the same for
+    every x. x (B, data_dim), z (B, latent_dim).
     """
 
     def __init__(self, data_dim, latent_dim):
@@ -122,8 +121,8 @@ class ConvVAE(nn.Module):
     """A convolutional VAE of images (B, C, H, W): each layer halves height and width, or doubles them.
 
     `image_shape` is (C, H, W), of any size. The defaults are the network of Locatello et al. 2019; for
-    digits use image_shape=(1, 28, 28) and channels=(32, 64). `kernels` are the encoder's and must be even;
-    the decoder's are all 4. Raises ValueError if the kernels do not fit the channels, if the image is too
+    digits use image_shape=(1, 28, 28), channels=(32, 64) and kernels=(4, 4). `kernels` are the encoder's and must
+    be even; the decoder's are all 4. Raises ValueError if the kernels do not fit the channels, if the image is too
     small for so many layers, and if the images or z have another shape.
     """
 
@@ -164,36 +163,3 @@ class ConvVAE(nn.Module):
     def forward(self, x):
         mu, logvar = self.encode(x)
         return self.decode(reparameterize(mu, logvar)), mu, logvar
-
-
-class Generator(nn.Module):
-    """A decoder alone: noise z (B, latent_dim) → images (B, 1, 28, 28) in (0, 1). Goodfellow et al. 2014."""
-
-    def __init__(self, latent_dim=20, hidden=(128, 64)):
-        super().__init__()
-        self.latent_dim = latent_dim
-        self.decoder = mlp(latent_dim, *reversed(hidden), 784)
-
-    def decode(self, z):
-        return self.decoder(z).view(-1, 1, 28, 28)  # x_logits (B, 1, 28, 28)
-
-    def forward(self, z):
-        return torch.sigmoid(self.decode(z))  # x (B, 1, 28, 28)
-
-
-class Discriminator(nn.Module):
-    """Real or made? Images (B, 1, 28, 28) → logits (B,), large where an image looks real.
-
-    Goodfellow et al. 2014.
-    """
-
-    def __init__(self, hidden=(128, 64)):
-        super().__init__()
-        self.body = nn.Sequential(mlp(784, *hidden), nn.ReLU())
-        self.head = nn.Linear(hidden[-1], 1)
-
-    def features(self, x):
-        return self.body(x.flatten(1))  # (B, hidden[-1])
-
-    def forward(self, x):
-        return self.head(self.features(x)).squeeze(1)  # logits (B,)

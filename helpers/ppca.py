@@ -1,10 +1,8 @@
-"""Probabilistic PCA and the linear β-VAE in closed form: answers that need no training.
-
-Used from 02_variational_inference on.
+"""Probabilistic PCA and the linear β-VAE in closed form. Used from 02_variational_inference on.
 
 The model is z ~ N(0, I), x ~ N(Wz + b, σ²I) with `latent_dim` latents; `variance` is σ². `eigenvalues` (d,)
-are those of the data's covariance (divided by N), in any order. All answers but that of
-`linear_log_likelihood` are at the model's optimum; likelihoods and KL are in nats per data point.
+are those of the data's covariance (divided by N), in any order. All functions but `linear_log_likelihood`
+describe the optimum of the model; likelihoods and KL are in nats per data point.
 
 Sources: Tipping & Bishop, Probabilistic Principal Component Analysis, JRSS B 61(3), 1999; Lucas, Tucker,
 Grosse & Norouzi, Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse, NeurIPS 2019.
@@ -16,9 +14,9 @@ import torch
 
 
 def linear_log_likelihood(x, weight, bias, variance):
-    """log N(x; bias, WWᵀ + σ²I), the evidence of any linear model: x (B, d), weight (d, D), bias (d,) → (B,).
+    """Return log N(x; bias, WWᵀ + σ²I), the evidence of a linear model: x (B, d), weight (d, D), bias (d,) → (B,).
 
-    Tipping & Bishop 1999, §3.1. Raises ValueError where shapes do not fit or the variance is not positive.
+    Tipping & Bishop 1999, §3.1. Raises ValueError if shapes do not fit or the variance is not positive.
     """
     if x.ndim != 2 or weight.ndim != 2 or weight.shape[0] != x.shape[1]:
         raise ValueError(f"x is {tuple(x.shape)}, weight {tuple(weight.shape)}; expected (B, d) and (d, D)")
@@ -28,9 +26,9 @@ def linear_log_likelihood(x, weight, bias, variance):
 
 
 def ppca_log_likelihood(eigenvalues, latent_dim, variance):
-    """The largest mean log-likelihood that pPCA with a fixed σ² can reach: a 0-dim tensor.
+    """Return the largest mean log-likelihood of pPCA with a fixed σ²: a 0-dim tensor.
 
-    −½[d ln 2π + Σ_active(ln λ + 1) + Σ_inactive(ln σ² + λ/σ²)], a latent being active where λ > σ².
+    −½[d ln 2π + Σ_active(ln λ + 1) + Σ_inactive(ln σ² + λ/σ²)], a latent being active if λ > σ².
     Tipping & Bishop 1999, equation 8 with σ² held fixed. Raises ValueError for bad arguments.
     """
     eigenvalues = _sorted(eigenvalues, latent_dim)
@@ -41,9 +39,9 @@ def ppca_log_likelihood(eigenvalues, latent_dim, variance):
 
 
 def linear_vae_kl(eigenvalues, latent_dim, variance, beta=1.0):
-    """The mean KL of each latent, largest first: ½ ln(λ/(βσ²)) where λ > βσ², else 0: → (latent_dim,).
+    """Return the mean KL of each latent, largest first: ½ ln(λ/(βσ²)) if λ > βσ², else 0: → (latent_dim,).
 
-    This is reverse water-filling with the water at βσ². Lucas et al. 2019, §4, with σ² → βσ² in the encoder.
+    This is reverse water-filling with the water level βσ². Lucas et al. 2019, §4, with σ² → βσ² in the encoder.
     Raises ValueError for bad arguments.
     """
     eigenvalues = _sorted(eigenvalues, latent_dim)
@@ -52,9 +50,9 @@ def linear_vae_kl(eigenvalues, latent_dim, variance, beta=1.0):
 
 
 def linear_vae_distortion(eigenvalues, latent_dim, variance, beta=1.0):
-    """E‖x − x̂‖² with x̂ decoded from a sampled z: βσ² for each active latent, λ for each other direction.
+    """Return E‖x − x̂‖² with x̂ decoded from a sampled z: βσ² per active latent, λ per other direction.
 
-    A 0-dim tensor, in squared units of x. Same sources and errors as `linear_vae_kl`.
+    The result is a 0-dim tensor, in squared units of x. Same sources and errors as `linear_vae_kl`.
     """
     eigenvalues = _sorted(eigenvalues, latent_dim)
     _check_positive(variance=variance, beta=beta)
@@ -63,11 +61,11 @@ def linear_vae_distortion(eigenvalues, latent_dim, variance, beta=1.0):
 
 
 def linear_vae_variance(eigenvalues, latent_dim, beta=1.0):
-    """The σ² that a linear VAE learns: at β = 1 the mean of the discarded eigenvalues. Returns a float.
+    """Return the σ² that a linear VAE learns, a float: at β = 1 the mean of the discarded eigenvalues.
 
-    With n active latents the loss is stationary at σ² = Σ_discarded λ/(d − βn). The smallest of these is the
-    minimum: the loss's slope has the sign of max_n (d − βn)σ² − Σ_discarded λ. Tipping & Bishop 1999,
-    equation 8, for β = 1. Raises ValueError for bad arguments, and where latent_dim = d discards nothing.
+    With n active latents the loss is stationary at σ² = Σ_discarded λ/(d − βn). The smallest of these values is
+    the minimum, since the slope of the loss has the sign of max_n (d − βn)σ² − Σ_discarded λ. Tipping & Bishop 1999,
+    equation 8, for β = 1. Raises ValueError for bad arguments, and if latent_dim = d discards nothing.
     """
     eigenvalues = _sorted(eigenvalues, latent_dim)
     _check_positive(beta=beta, discarded=eigenvalues[latent_dim:].sum())

@@ -42,6 +42,8 @@ def start(seed=0):
     np.random.seed(session.seed)
     torch.manual_seed(session.seed)
     say(f"device {session.device.type} · profile {session.profile} · seed {session.seed}")
+    if session.profile == "quick":
+        say("a quick run: the numbers in the text are those of the full profile")
     return session
 
 

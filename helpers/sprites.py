@@ -1,4 +1,4 @@
-"""dSprites, computed instead of downloaded: shapes drawn from five known factors. Used in 06_beta_vae.
+"""dSprites, computed instead of downloaded: images of shapes with five known factors. Used in 06_beta_vae.
 
 The factors of an image are five indices, in the order of FACTOR_NAMES: shape (square, ellipse, heart), scale
 (0.5 to 1), orientation (0 to 2π in 40 steps), posX (left to right), posY (top to bottom). As in the original,
@@ -21,9 +21,9 @@ _STEPS = (245760, 40960, 1024, 32, 1)  # how far one step of each factor moves t
 
 
 def sample_factors(n, generator=None, fixed=None):
-    """Draw factors uniformly and independently: → (n, 5) int64, on the generator's device.
+    """Draw factors uniformly and independently: → (n, 5) int64, on the device of the generator.
 
-    `fixed` maps names to the value, or to the n values, that a factor keeps: {"shape": 2, "posX": 16}.
+    `fixed` maps names of factors to the value, or the n values, that they keep: {"shape": 2, "posX": 16}.
     Raises ValueError for a name or a value that does not exist.
     """
     device = "cpu" if generator is None else generator.device
@@ -37,7 +37,7 @@ def sample_factors(n, generator=None, fixed=None):
 
 
 def factors_to_index(factors):
-    """The place of each image in the dataset: factors (B, 5) → (B,) int64 in 0 … 737,279.
+    """Return the index of each image in the data set: factors (B, 5) → (B,) int64 in 0 … 737,279.
 
     Raises ValueError as `render` does.
     """
@@ -45,9 +45,9 @@ def factors_to_index(factors):
 
 
 def index_to_factors(index):
-    """The factors of the images at these places of the dataset: index (B,) int → (B, 5) int64.
+    """Return the factors of the images with these indices: (B,) int → (B, 5) int64.
 
-    Raises ValueError for a place that the dataset does not have.
+    Raises ValueError for an index outside the data set.
     """
     index = torch.as_tensor(index)
     if index.numel() and not (index.min() >= 0 and index.max() < N_IMAGES):
@@ -56,9 +56,9 @@ def index_to_factors(index):
 
 
 def render(factors, size=64):
-    """Draw the images of factors (B, 5) int: → (B, 1, size, size) float32 in {0, 1}, on the factors' device.
+    """Draw the images of factors (B, 5) int: → (B, 1, size, size) float32 in {0, 1}, on the device of the factors.
 
-    A pixel is on where its centre lies inside the shape; no antialiasing, at no size.
+    A pixel is on if its centre lies inside the shape; there is no antialiasing.
     Raises ValueError for a wrong shape and for factors out of their range.
     """
     shape, scale, orientation, pos_x, pos_y = _checked(factors).T
@@ -66,7 +66,7 @@ def render(factors, size=64):
     pose = (shape * 6 + scale) * 40 + orientation
     x = (_pixels(size) - _centres()[:, None]).float().to(factors.device)  # (32, size), seen from the centre
     images = torch.empty(len(factors), 1, size, size, device=factors.device)
-    for start in range(0, len(factors), 512):  # so many images stay in the processor's cache
+    for start in range(0, len(factors), 512):  # this many images fit into the processor's cache
         part = slice(start, start + 512)
         column = x[pos_x[part], None, :]  # (b, 1, columns)
         edges = crossings[pose[part], pos_y[part]].unbind(dim=2)  # each (b, rows)
@@ -76,7 +76,7 @@ def render(factors, size=64):
 
 
 def polygon(shape, scale, orientation):
-    """The outline of a shape around its centre, in pixels at size 64: three indices → (V, 2) float64.
+    """Return the outline of a shape around its centre, in pixels at size 64: three indices → (V, 2) float64.
 
     x runs right and y down; the orientation turns it counter-clockwise on the screen.
     """
@@ -95,43 +95,17 @@ def polygon(shape, scale, orientation):
     return (0.5 + 0.1 * scale) * outline @ turn.T
 
 
-def load_npz(path):
-    """The original file instead of the computed images: → a function with the interface of `render`.
-
-    All pictures are unpacked into memory: 3 GB for dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz. Raises
-    ValueError where the file has another format, and, when called, for a size or factors that it lacks.
-    """
-    with np.load(path) as file:
-        if missing := {"imgs", "latents_classes"} - set(file.files):
-            raise ValueError(f"{path} has no {', '.join(sorted(missing))}; expected the dSprites .npz file")
-        pictures = torch.from_numpy(file["imgs"])  # (N, 64, 64) uint8
-        factors = torch.from_numpy(file["latents_classes"][:, 1:].astype(np.int64))  # no colour
-    place = torch.full((N_IMAGES,), -1)
-    place[factors_to_index(factors)] = torch.arange(len(factors))
-
-    def look_up(factors, size=pictures.shape[-1]):
-        if size != pictures.shape[-1]:
-            raise ValueError(f"size is {size}; {path} holds images of size {pictures.shape[-1]}")
-        found = place[factors_to_index(factors).cpu()]
-        if (found < 0).any():
-            raise ValueError(f"factors hold {int((found < 0).sum())} combinations that {path} does not")
-        return pictures[found].unsqueeze(1).float().to(factors.device)  # (B, 1, 64, 64)
-
-    return look_up
-
-
 def _checked(factors):
     if factors.ndim != 2 or factors.shape[1] != 5 or factors.is_floating_point():
-        raise ValueError(
-            f"factors is {factors.dtype} {tuple(factors.shape)}; expected integers (B, 5): "
-            f"{', '.join(FACTOR_NAMES)}"
-        )
-    wrong = (factors < 0) | (factors >= torch.tensor(FACTOR_SIZES, device=factors.device))
-    if wrong.any():
-        row, k = wrong.nonzero()[0].tolist()
-        raise ValueError(
-            f"factors has {FACTOR_NAMES[k]} {int(factors[row, k])}; expected 0 to {FACTOR_SIZES[k] - 1}"
-        )
+        raise ValueError(f"factors is {factors.dtype} {tuple(factors.shape)}; expected integers (B, 5)")
+    if (
+        factors.device.type == "cpu"
+    ):  # elsewhere the comparison would make a training step wait for the device
+        wrong = (factors < 0) | (factors >= torch.tensor(FACTOR_SIZES, device="cpu"))
+        for row, k in wrong.nonzero()[:1].tolist():
+            raise ValueError(
+                f"factors has {FACTOR_NAMES[k]} {factors[row, k]}; expected 0 to {FACTOR_SIZES[k] - 1}"
+            )
     return factors.long()
 
 
@@ -145,9 +119,9 @@ def _pixels(size):
 
 @cache
 def _crossings(size, device):
-    """Where each row of pixels crosses each outline, as x from its centre: (720, 32 posY, size rows, 4).
+    """Return where each row of pixels crosses each outline, as x from its centre: (720, 32 posY, size rows, 4).
 
-    A row crosses no outline more than four times; unused places hold infinity. 24 MB at size 64.
+    A row crosses an outline at most four times; unused entries are infinite. 24 MB at size 64.
     """
     y = (_pixels(size) - _centres()[:, None]).flatten()  # (32 · size,), the rows seen from the centre
     table = torch.full((3, 6, 40, len(y), 4), math.inf)

@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
+from helpers.claims import say
 from helpers.data import batches
 
 warnings.filterwarnings("ignore", "A worker stopped while some jobs")  # loky replaces it; no run is lost
@@ -60,14 +61,14 @@ def train_epoch(model, loss_fn, images, optimizers, batch_size=128, schedulers=(
 def evaluate(model, loss_fn, images, batch_size=1000):
     """Return the mean of each term over `images` (N, ...), nats per image, in eval mode and without gradients.
 
-    Raises the errors of `train_epoch`. Every submodule is in its former mode afterwards.
+    Every submodule is in its former mode afterwards. Raises ValueError if a term is not one number.
     """
     log = []
     with eval_mode(model):
         for x in batches(images, batch_size, shuffle=False):
             loss, terms = loss_fn(model, x)
             add_terms(log, loss, terms, x)
-    return mean_terms(log)
+    return mean_terms(log, allow_nan=True)
 
 
 @contextmanager
@@ -122,14 +123,16 @@ def fit(
         raise FloatingPointError(f"{title}: epoch {epoch}, {error}. {advice(train)}") from None
     losses = [f" · {name} loss {terms['loss'][-1]:.2f}" for name, terms in history._asdict().items() if terms]
     seconds = time.perf_counter() - start
-    print(f"{title}: {epochs} epochs, {seconds:.0f} s{''.join(losses)}{untrained(model, optimizers)}")
+    say(f"{title}: {epochs} epochs, {seconds:.0f} s{''.join(losses)}{untrained(model, optimizers)}")
     return history
 
 
 def as_tensors(images, name, model):
     """The images as a tensor or a tuple of tensors that `fit` can train with; ValueError with the conversion."""
     if isinstance(images, np.ndarray):
-        images = torch.from_numpy(images).to(next(model.parameters()).device)
+        images = torch.from_numpy(images)
+        if images.is_floating_point():  # NumPy's own numbers are float64
+            images = images.to(next(model.parameters()))  # its dtype and its device
     if isinstance(images, TensorDataset):
         images = images.tensors if len(images.tensors) > 1 else images.tensors[0]
     tensors = images if isinstance(images, tuple) else (images,)
@@ -141,8 +144,10 @@ def as_tensors(images, name, model):
     first = tensors[0]  # the images; labels may follow
     if len(first) == 0:
         raise ValueError(f"{name} holds no images; expected at least one")
-    if not first.is_floating_point():
-        raise ValueError(f"{name} is {first.dtype}; expected float32 in [0, 1]: {name}.float() / 255")
+    if first.dtype == torch.uint8:
+        raise ValueError(
+            f"{name} is uint8; expected float32 in [0, 1]: torch.as_tensor({name}).float() / 255"
+        )
     if first.dtype == torch.float64 and next(model.parameters()).dtype == torch.float32:
         raise ValueError(f"{name} is float64 and the model float32: {name}.float(), or model.double()")
     here = next(model.parameters()).device
@@ -210,15 +215,15 @@ def add_terms(log, loss, terms, x):
     log.append((count(x), {name: torch.as_tensor(value).detach() for name, value in values.items()}))
 
 
-def mean_terms(log):
+def mean_terms(log, allow_nan=False):
     """The mean over all images of each term in `log`: term → float. The only place that waits for the device.
 
-    Raises FloatingPointError with the first step whose loss is not finite, and its terms.
+    Raises FloatingPointError with the first step whose loss is not finite, and its terms, unless `allow_nan`.
     """
     images = torch.tensor([n for n, _ in log], dtype=torch.float64)
     table = {name: torch.stack([terms[name] for _, terms in log]).cpu().double() for name in log[0][1]}
     bad = ~table["loss"].isfinite()
-    if bad.any():
+    if bad.any() and not allow_nan:
         step = bad.int().argmax().item()
         names = [name for name, values in table.items() if not values[step].isfinite()]
         raise FloatingPointError(f"step {step + 1}: not finite: {', '.join(names)}")
@@ -261,7 +266,7 @@ def run_grid(function, grid, title="runs", jobs=1):
         error = RuntimeError(f"{title}: {len(failures)} of {len(grid)} runs failed. With {run}:\n\n{failure}")
         error.results = results
         raise error
-    print(f"{title}: {len(grid)} runs, {time.perf_counter() - start:.0f} s")
+    say(f"{title}: {len(grid)} runs, {time.perf_counter() - start:.0f} s")
     return results
 
 

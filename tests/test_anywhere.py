@@ -1,5 +1,5 @@
-"""The series runs from any directory, with a home that cannot be written to, under a path with a space and
-letters beyond ASCII, and in a checkout with Windows line endings."""
+"""The series runs from any folder, under a path with a space and letters beyond ASCII, with Windows line endings,
+and with a home that cannot be written to."""
 
 import os
 import re
@@ -15,12 +15,9 @@ from notebook_files import NOTEBOOKS, ROOT
 def checkout(tmp_path_factory):
     """The repository's files with Windows line endings, under an awkward path."""
     root = tmp_path_factory.mktemp("checkout") / "教程 päth"
-    for folder in ("helpers", "notebooks"):
-        shutil.copytree(
-            ROOT / folder,
-            root / folder,
-            ignore=shutil.ignore_patterns("__pycache__", "0[1-9]*", "checkpoints"),
-        )
+    others = shutil.ignore_patterns("__pycache__", "0[1-9]*")
+    for folder in ("helpers", "notebooks", "tools"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=others)
     for path in root.rglob("*.*"):
         if path.suffix in {".py", ".ipynb", ".md"}:
             path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
@@ -45,7 +42,7 @@ def finished(checkout, home):
     own = re.compile("XDG_|JUPYTER_|IPYTHON|MPL|TUTORIAL_")
     variables = {name: value for name, value in os.environ.items() if not own.match(name)}
     variables |= {"HOME": home, "PYTHONPATH": str(checkout), "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, str(checkout / "notebooks" / "run.py"), "00"]
+    command = [sys.executable, str(checkout / "tools" / "run.py"), "00"]
     return subprocess.run(command, cwd="/", env=variables, capture_output=True, text=True, timeout=300)
 
 
@@ -60,7 +57,7 @@ def test_the_first_notebook_runs(checkout, finished):
     assert (checkout / "build" / "00_check_your_setup.html").exists()
 
 
-def test_its_helpers_were_those_of_the_checkout(checkout, finished):
+def test_it_imported_the_helpers_of_the_checkout(checkout, finished):
     assert (checkout / "helpers" / "__init__.py.imported").exists()
 
 

@@ -141,24 +141,6 @@ def test_run_all_ends_without_an_error(page):
     assert text.count("✓ ") >= 10
 
 
-def test_a_moved_slider_changes_the_picture(page):
-    picture = page.locator(".jupyter-widgets img.widget-image")
-    picture.scroll_into_view_if_needed()
-    pixels = "image => { const c = document.createElement('canvas'); c.width = c.height = 28;"
-    pixels += " const g = c.getContext('2d'); g.drawImage(image, 0, 0, 28, 28);"
-    pixels += " return [...g.getImageData(0, 0, 28, 28).data].join() }"
-    before = picture.evaluate(pixels)
-    shoot(page, "2 the explorer")
-    page.locator(".jupyter-widgets .noUi-handle").first.focus()
-    for _ in range(20):
-        page.keyboard.press("ArrowRight")
-    deadline = time.monotonic() + 20
-    while picture.evaluate(pixels) == before and time.monotonic() < deadline:
-        page.wait_for_timeout(200)
-    shoot(page, "3 a slider moved")
-    assert picture.evaluate(pixels) != before
-
-
 def attempt(page, source, sign):
     """Type a function into the stub, run it and the check below; → the check's line."""
     stub = code_cell(page, "def coin_nll")
@@ -178,9 +160,9 @@ def test_an_exercise_turns_from_a_circle_to_a_cross_with_a_hint_to_a_tick(page):
     output = code_cell(page, "check(exercises.coin_nll").locator(".jp-OutputArea-output")
     assert output.inner_text().startswith("○ not attempted")
     assert "the mean over the pixels" in attempt(page, WRONG, "✗")
-    shoot(page, "4 a hint at a mistake")
+    shoot(page, "2 a hint at a mistake")
     assert attempt(page, RIGHT, "✓").strip() == "✓ correct"
-    shoot(page, "5 a solved exercise")
+    shoot(page, "3 a solved exercise")
 
 
 def test_a_solution_unfolds(page):
@@ -189,7 +171,7 @@ def test_a_solution_unfolds(page):
     assert not solution.is_visible()
     fold.locator("summary").click()
     solution.wait_for(state="visible", timeout=10_000)
-    shoot(page, "6 a solution")
+    shoot(page, "4 a solution")
 
 
 # ---- The pages of `make run`
@@ -232,7 +214,7 @@ def test_a_page_fits_reads_and_needs_no_network(offline, path):
 
 
 def test_the_formulas_print_on_one_page(offline):
-    page = offline(pages.formulas((ROOT / "notebooks" / "README.md").read_text("utf-8")), "formulas")
+    page = offline(pages.formulas((ROOT / "docs" / "formulas.md").read_text("utf-8")), "formulas")
     assert page.locator("math").count() > 15
     page.screenshot(path=SHOTS / "page formulas.png", full_page=True)
     pdf = page.pdf(format="A4")

@@ -1,9 +1,8 @@
-"""Each notebook alone, as on Colab: an empty directory, an environment with torch and without `helpers`.
+"""Each notebook on its own, as on Colab: in an empty folder, with torch and without `helpers`.
 
-The first notebook runs whole; of the others, the first cell and whatever later ones import. (All their code
-runs in an empty directory in test_claims.py.) The environment is a fresh one. It sees the packages of this
-one as Colab's machine has its own, all but `helpers`; pip may use no index, so whatever the first cell
-installs must leave torch and numpy as they are.
+The first notebook runs completely; of the others, the first cell and all imports. (test_claims.py runs all their
+code in an empty folder.) The environment is fresh. Like Colab's machine it has its own packages: those of this
+environment without `helpers`. pip cannot use an index, so the first cell must leave torch and numpy as they are.
 """
 
 import ast
@@ -136,7 +135,7 @@ def test_without_an_installation_the_first_cell_makes_one_and_says_so(machine, a
     before = pip(machine, "list")
     said, seconds, places = alone(NOTEBOOKS[0])
     assert seconds < 60
-    assert re.fullmatch(r"helpers is not here: installing it from git\+https://\S+@v[\d.]+\n", said)
+    assert re.fullmatch(r"Installing the helpers from git\+https://\S+@v[\d.]+\n", said)
     site = machine[0].parent.parent / "lib"
     helpers, numpy, torch = map(Path, places)
     assert helpers.is_relative_to(site)
@@ -156,5 +155,5 @@ def test_each_notebook_finds_what_it_imports(alone, machine, path, tmp_path_fact
     notebook.cells = [first, nbformat.v4.new_code_cell("\n".join(imports))]
     nbformat.write(notebook, shorter := tmp_path_factory.mktemp("shorter") / path.name)
     said, _, places = alone(shorter)
-    assert said == "" or said.startswith("helpers is not here")  # one installation serves all
+    assert said == "" or said.startswith("Installing the helpers")  # one installation serves all
     assert Path(places[0]).is_relative_to(machine[0].parent.parent / "lib")

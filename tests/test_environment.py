@@ -1,10 +1,9 @@
-"""The files that say what is installed and how it is started agree with one another and with the code."""
+"""The packages that are declared, pinned and imported are the same, and README names what exists."""
 
 import ast
 import re
 import sys
 import tomllib
-from collections import Counter
 from importlib.metadata import packages_distributions
 
 import pytest
@@ -60,31 +59,16 @@ def test_conda_installs_python_and_the_same_requirements():
     assert listed[0].startswith(f"python{PROJECT['requires-python']}")
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("helpers/**/*.py")), ids=lambda path: path.stem)
-def test_no_name_is_defined_twice(path):
-    """The second would silently stand for the first, wherever it is called."""
-    names = Counter(node.name for node in ast.parse(path.read_text("utf-8")).body if hasattr(node, "name"))
-    assert not [name for name, times in names.items() if times > 1]
-
-
-def test_the_oldest_python_is_the_same_everywhere():
-    oldest = PROJECT["requires-python"].removeprefix(">=")
-    assert f"sys.version_info < ({oldest.replace('.', ', ')})" in MAKEFILE
-    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8")
-    assert re.search(r'python: \["([\d.]+)"', workflow)[1] == oldest
-    assert f"Python ≥ {oldest}" in README
-
-
-def test_the_nightly_job_and_make_mean_the_same_stamp():
-    stamp = re.search(r"INSTALLED := (\S+)", MAKEFILE)[1]
-    assert f"touch {stamp}" in (ROOT / ".github" / "workflows" / "nightly.yml").read_text("utf-8")
-
-
 def test_the_distribution_is_not_called_like_its_package():
     assert PROJECT["name"] != "helpers"  # on PyPI that name is another's
 
 
 # ---- imports
+
+FOLDERS = ("helpers", "experiments", "tools", "tests")
+PROGRAMS = [path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/*.py")]
+OWN = {*FOLDERS, *(path.stem for path in PROGRAMS if path.parent.name in ("tools", "tests", "pretend"))}
+PACKAGES = packages_distributions()  # module → distributions
 
 
 def imported(source):
@@ -96,28 +80,20 @@ def imported(source):
             yield node.module.split(".")[0]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [*NOTEBOOKS, *ROOT.glob("notebooks/*.py"), *ROOT.glob("helpers/**/*.py"), *ROOT.glob("tests/**/*.py")],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *PROGRAMS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_import_is_declared(path):
-    reader = path.suffix == ".ipynb" or "helpers" in path.relative_to(ROOT).parts
+    notebook = path.suffix == ".ipynb"
+    sources = [cell.source for cell in code_cells(path)] if notebook else [path.read_text("utf-8")]
+    modules = {name for source in sources for name in imported(source)} - OWN - set(sys.stdlib_module_names)
+    reader = notebook or path.is_relative_to(ROOT / "helpers")
     declared = floors("run") if reader else floors()
-    if path.suffix == ".ipynb":
-        modules = {name for cell in code_cells(path) for name in imported(cell.source)}
-    else:
-        modules = set(imported(path.read_text("utf-8")))
-    own = {"helpers"} | {p.stem for p in [*ROOT.glob("tests/*.py"), *ROOT.glob("notebooks/*.py")]}
-    packages = packages_distributions()
-    for module in modules - own - set(sys.stdlib_module_names):
-        names = {name.lower().replace("_", "-") for name in packages.get(module, [])}
-        assert names & declared.keys(), (
-            f"{module} is in no {'dependency' if reader else 'dependency or extra'}"
-        )
+    for module in modules:
+        names = {name.lower().replace("_", "-") for name in PACKAGES.get(module, [])}
+        kind = "dependency" if reader else "dependency or extra"
+        assert names & declared.keys(), f"{module} is in no {kind}"
 
 
-# ---- README and Makefile
+# ---- README
 
 
 def targets():
@@ -130,17 +106,8 @@ def commands():
     return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", README)
 
 
-def test_make_help_lists_every_target():
-    assert set(re.findall(r"^([a-z]+):.*## ", MAKEFILE, re.M)) == targets()
-
-
 def test_readme_names_only_targets_and_scripts_that_exist():
     named = {word for line in commands() for word in re.findall(r"\bmake ([a-z]+)", line)}
     assert {"run", "test"} <= named <= targets()
     scripts = [word for line in commands() for word in line.split() if word.endswith((".py", ".txt", ".yml"))]
     assert scripts and all((ROOT / script).exists() for script in scripts)
-
-
-def test_readme_starts_with_the_two_commands():
-    first = re.search(r"```sh\n(.*?)```", README, re.S)[1]
-    assert re.findall(r"^make (\w+)", first, re.M) == ["run", "test"]

@@ -1,6 +1,5 @@
 """Scores of samples against closed forms, SciPy and plain loops; the digit classifier on real digits."""
 
-import inspect
 import math
 
 import numpy as np
@@ -22,14 +21,14 @@ def exactly(mean, cov, n=500, seed=0):
 
 
 @pytest.mark.parametrize(("d", "s"), [(1, 2.0), (5, 0.3), (64, 1.7)])
-def test_it_is_exact_on_isotropic_gaussians(d, s):
+def test_the_frechet_distance_is_exact_on_isotropic_gaussians(d, s):
     m = np.linspace(-1, 2, d)
     a, b = exactly(np.zeros(d), np.eye(d), seed=1), exactly(m, s**2 * np.eye(d), n=700, seed=2)
-    expected = (m**2).sum() + d * (1 - s) ** 2  # FACTS: ‖m‖² + d(1 − s)²
+    expected = (m**2).sum() + d * (1 - s) ** 2
     assert metrics.frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
 
 
-def test_it_equals_the_definition_with_scipys_matrix_root():
+def test_the_frechet_distance_equals_the_definition_with_scipys_matrix_root():
     rng = np.random.default_rng(0)
     a = rng.standard_normal((300, 8)) @ rng.standard_normal((8, 8))
     b = rng.standard_normal((400, 8)) @ rng.standard_normal((8, 8)) + 1
@@ -39,10 +38,17 @@ def test_it_equals_the_definition_with_scipys_matrix_root():
     assert metrics.frechet_distance(torch.tensor(a), torch.tensor(b)) == pytest.approx(expected, rel=1e-9)
 
 
-def test_it_is_symmetric_and_zero_on_itself():
+def test_the_frechet_distance_is_symmetric_in_the_two_sets():
     a, b = torch.randn(200, 5), 2 * torch.randn(300, 5) + 1
     assert metrics.frechet_distance(a, b) == pytest.approx(metrics.frechet_distance(b, a))
-    assert metrics.frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("rank", "width"), [(1, 1), (1, 3), (2, 8), (3, 64)])
+def test_the_distance_of_a_set_from_itself_is_zero_and_never_less_at_a_low_rank(rank, width):
+    for seed in range(20):  # unclamped, some of these are -3e-5
+        generator = torch.Generator().manual_seed(seed)
+        a = torch.randn(200, rank, generator=generator) @ torch.randn(rank, width, generator=generator)
+        assert 0 <= metrics.frechet_distance(a, a) < 1e-3
 
 
 def test_a_feature_that_never_varies_does_no_harm():
@@ -52,7 +58,7 @@ def test_a_feature_that_never_varies_does_no_harm():
     assert with_dead == pytest.approx(metrics.frechet_distance(a, b), abs=1e-6)
 
 
-def test_it_computes_in_float64():
+def test_the_frechet_distance_is_computed_in_float64():
     a = torch.randn(1000, 4) * 1e-3 + 1e3  # in float32 the covariance of such numbers is lost
     b = a.double() + 1e-3
     assert metrics.frechet_distance(a, b) == pytest.approx(4e-6, rel=1e-3)
@@ -61,11 +67,11 @@ def test_it_computes_in_float64():
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [
-        (torch.randn(64, 64), torch.randn(100, 64), "features_a has 64 samples of 64 features"),
-        (torch.randn(100, 4), torch.randn(3, 4), "features_b has 3 samples"),
+        (torch.randn(64, 64), torch.randn(100, 64), "64 samples of 64 features; expected more samples"),
+        (torch.randn(100, 4), torch.randn(3, 4), "3 samples of 4 features"),
         (torch.randn(100, 4), torch.randn(100, 5), "4 features and features_b 5"),
-        (torch.randn(100, 4), torch.full((100, 4), float("nan")), "features_b holds NaN"),
-        (torch.randn(100, 4, 1), torch.randn(100, 4), r"features_a has the shape \(100, 4, 1\)"),
+        (torch.randn(100, 4), torch.full((100, 4), float("nan")), "Input features_b contains NaN"),
+        (torch.randn(100, 4, 1), torch.randn(100, 4), "dim 3"),
     ],
 )
 def test_bad_features_are_refused_by_name(a, b, message):
@@ -87,22 +93,10 @@ def classifier(digits):
 
 
 def test_the_classifier_learns_the_digits(digits, classifier):
+    assert not classifier.training
     assert metrics.accuracy(classifier, digits.test_images, digits.test_labels) > 0.85
     shuffled = digits.test_labels.roll(1)
     assert metrics.accuracy(classifier, digits.test_images, shuffled) < 0.3
-
-
-def test_the_classifiers_layers():
-    model, x = metrics.DigitClassifier(), torch.rand(3, 1, 28, 28)
-    shapes = []
-    for layer in (*model.body, *model.head):
-        x = layer(x)
-        shapes.append((type(layer).__name__, *x.shape[1:]))
-    assert shapes == [
-        ("Conv2d", 16, 14, 14), ("ReLU", 16, 14, 14), ("Conv2d", 32, 7, 7), ("ReLU", 32, 7, 7),
-        ("Flatten", 1568), ("Linear", 64), ("ReLU", 64), ("Linear", 10),
-    ]  # fmt: skip
-    assert [layer.kernel_size for layer in model.body if isinstance(layer, torch.nn.Conv2d)] == [(3, 3)] * 2
 
 
 def test_the_classification_loss_by_hand():
@@ -113,35 +107,10 @@ def test_the_classification_loss_by_hand():
     assert terms == {"error": 0.25}
 
 
-def test_how_the_classifier_is_trained(monkeypatch):
-    seen = {}
-
-    def spy(model, loss_fn, train, **options):
-        seen.update(options, model=model, loss_fn=loss_fn, train=train)
-
-    monkeypatch.setattr(metrics, "fit", spy)
-    images, labels = torch.rand(130, 1, 28, 28), torch.zeros(130, dtype=torch.long)
-    model = metrics.train_digit_classifier(images, labels)
-    assert seen["model"] is model and not model.training
-    assert seen["loss_fn"] is metrics.classification_loss
-    assert seen["train"][0] is images and seen["train"][1] is labels
-    assert (seen["epochs"], seen["batch_size"], seen["title"]) == (5, 64, "digit classifier")
-    (adam,), (one_cycle,) = seen["optimizers"], seen["schedulers"]
-    assert isinstance(adam, torch.optim.Adam) and one_cycle.optimizer is adam
-    assert one_cycle.total_steps == 5 * 3 and adam.param_groups[0]["max_lr"] == 3e-3
-    assert {id(p) for p in adam.param_groups[0]["params"]} == {id(p) for p in model.parameters()}
-
-
-def test_its_features_and_logits_have_their_shapes(digits, classifier):
-    x = digits.test_images[:7]
-    assert classifier.features(x).shape == (7, 64)
-    assert classifier(x).shape == (7, 10)
-    assert torch.equal(classifier.head(classifier.features(x)), classifier(x))
-
-
 def test_its_features_tell_noise_from_digits(digits, classifier):
     with torch.no_grad():
         real = classifier.features(digits.test_images)
+        torch.testing.assert_close(classifier.head(real), classifier(digits.test_images))
         floor = metrics.frechet_distance(classifier.features(digits.train_images[:1000]), real)
         noise = metrics.frechet_distance(classifier.features(torch.rand(1000, 1, 28, 28)), real)
     assert noise > 10 * floor
@@ -198,18 +167,19 @@ def test_density_and_coverage_of_one_distribution_have_exact_means():
     assert abs(mean[3] - coverage) < 4 * error[3] and error[3] < 0.005
 
 
-def test_prdc_reproduces_the_published_example():
-    """10,000 against 10,000 draws of N(0, I) in 1,000 dimensions, k = 5: the example of the package `prdc`.
+def waves(n, phase):
+    """Samples (n, 4) that are the same on every machine, without a random number."""
+    return torch.sin(torch.arange(4 * n).double().view(n, 4) ** 2 + phase)
 
-    Fewer draws would not do: their balls are larger, and with 2,000 the precision is .56.
-    """
-    real, fake = torch.randn(2, 10_000, 1000, generator=torch.Generator().manual_seed(0))
-    scores = metrics.prdc(real, fake)
-    assert inspect.signature(metrics.prdc).parameters["k"].default == 5
-    assert scores.precision == pytest.approx(0.4772, abs=0.04)  # two draws differ by about 0.01
-    assert scores.recall == pytest.approx(0.4705, abs=0.04)
-    assert scores.density == pytest.approx(1.0555, abs=0.3)  # by about 0.08
-    assert scores.coverage == pytest.approx(0.9735, abs=0.02)  # by about 0.005
+
+@pytest.mark.parametrize(
+    ("options", "published"),
+    [({"k": 3}, (0.41, 0.33, 0.2316667, 0.1533333)), ({}, (0.63, 0.5633333, 0.335, 0.3066667))],
+)
+def test_prdc_agrees_with_the_authors_package(options, published):
+    """The numbers are those of compute_prdc, version 0.2 of the package prdc (Naeem et al.), with k = 3 and 5."""
+    real, fake = waves(300, 0.0), 0.9 * waves(200, 1.0) + 0.4
+    assert metrics.prdc(real, fake, **options) == pytest.approx(published, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -218,8 +188,8 @@ def test_prdc_reproduces_the_published_example():
         (torch.randn(9, 4), torch.randn(9, 5), 3, "real has 4 features and fake 5"),
         (torch.randn(9, 4), torch.randn(5, 4), 5, "k is 5; expected 1 to 4"),
         (torch.randn(9, 4), torch.randn(9, 4), 0, "k is 0; expected 1 to 8"),
-        (torch.randn(9, 4, 1), torch.randn(9, 4), 3, r"real has the shape \(9, 4, 1\)"),
-        (torch.randn(9, 4), torch.full((9, 4), float("inf")), 3, "fake holds NaN or infinity"),
+        (torch.randn(9, 4, 1), torch.randn(9, 4), 3, "dim 3"),
+        (torch.randn(9, 4), torch.full((9, 4), float("inf")), 3, "Input fake contains infinity"),
     ],
 )
 def test_prdc_refuses_bad_features_by_name(real, fake, k, message):

@@ -54,7 +54,7 @@ def test_its_headings_do_not_skip_a_level(path):
 
 @each_notebook
 def test_its_size_is_that_of_one_sitting(path):
-    fewest, most = CELLS.get(path.stem, (25, 45))
+    fewest, most = CELLS.get(path.stem, (25, 50))
     cells = [cell for cell in read(path).cells if cell.id != "bootstrap"]
     before_exercises = next((i for i, c in enumerate(cells) if "## Exercises" in c.source), len(cells))
     assert fewest <= before_exercises <= most
@@ -63,7 +63,7 @@ def test_its_size_is_that_of_one_sitting(path):
 @each_notebook
 def test_no_cell_is_long(path):
     for cell in code_cells(path):
-        limit = 35 if re.search(r"^class ", cell.source, re.M) else 20
+        limit = 35 if re.search(r"^class ", cell.source, re.M) else 22
         assert code_lines(cell.source) <= limit, cell.source
 
 
@@ -107,11 +107,9 @@ def test_outputs_come_from_one_clean_run_of_the_full_profile_on_60_000_digits(pa
 
 
 @each_notebook
-def test_outputs_hold_no_carriage_return_and_no_lone_widget(path):
+def test_outputs_hold_no_carriage_return(path):
     for cell in code_cells(path):
         assert not [o for o in cell.outputs if "\r" in o.get("text", "")]
-        widgets = [o for o in cell.outputs if "application/vnd.jupyter.widget-view+json" in o.get("data", {})]
-        assert not widgets or pictures(cell), "a widget needs a static picture beside it"
 
 
 @each_notebook
@@ -130,6 +128,11 @@ def test_pictures_are_png_and_small(path):
 def test_claims_and_checks_are_compared_with_their_stored_output(path):
     for cell in code_cells(path):
         claimed = called(cell.source, "claim")
+        if "predict(" in cell.source:
+            assert "nbval-check-output" in cell.metadata.get("tags", []), cell.source
+            assert cell.outputs[-1].text.endswith("○ not answered\n"), (
+                "a stored prediction gives the answer away"
+            )
         if claimed or called(cell.source, "check"):
             assert "nbval-check-output" in cell.metadata.get("tags", []), cell.source
             assert cell.execution_count, "nbval never compares a cell that was not executed"
@@ -155,7 +158,7 @@ def test_every_markdown_picture_has_alternative_text(path):
 
 
 @pytest.mark.parametrize(
-    "path", [*NOTEBOOKS, *ROOT.glob("*.md"), *ROOT.glob("notebooks/*.md")], ids=lambda path: path.name
+    "path", [*NOTEBOOKS, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name
 )
 def test_links_to_files_lead_somewhere(path):
     text = (
@@ -225,7 +228,8 @@ def test_each_public_name_is_taught_once():
         kept |= {
             (module, name)
             for name, value in members.items()
-            if getattr(value, "__module__", None) == f"helpers.{module}" and not name.startswith("_")
+            if getattr(value, "__module__", None) == f"helpers.{module}"
+            and not name.startswith(("_", "check_"))
         }
     assert kept - set(names) == set(), "kept in helpers and taught nowhere"
 

@@ -1,20 +1,15 @@
 """Pictures: what is drawn is what was given, at whole pixels, and bad shapes say so."""
 
-import io
-import warnings
-
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from helpers import plots
-from helpers.training import History
+from helpers.models import VAE
 
 matplotlib.use("Agg")
-HISTORY = History({"loss": [3.0, 2.0], "kl": [1.0, 1.5]}, {"loss": [3.5, 2.5], "kl": [1.0, 1.5]})
 
 
 @pytest.fixture(autouse=True)
@@ -76,52 +71,26 @@ def test_images_are_drawn_on_the_axes_that_are_given():
     assert not left.images
 
 
-@pytest.mark.parametrize("shape", [(5, 784), (28, 28), (5, 28, 28), (5, 3, 28, 28), (0, 1, 28, 28)])
+@pytest.mark.parametrize("shape", [(5, 784), (28, 28), (5, 28, 28), (5, 2, 28, 28), (0, 1, 28, 28)])
 def test_images_of_another_shape_are_an_error(shape):
     for given in (torch.zeros(shape), {"decoded": torch.zeros(shape)}):
-        with pytest.raises(ValueError, match=r"expected \(N, 1, H, W\)"):
+        with pytest.raises(ValueError, match=r"expected \(N, C, H, W\)"):
             plots.show_images(given)
+
+
+def test_colour_images_keep_their_colours():
+    images = torch.rand(3, 3, 4, 6)
+    picture = drawn(plots.show_images({"colour": images}, columns=3))
+    assert picture.shape == (4, 3 * 7 - 1, 3)
+    np.testing.assert_allclose(picture[:, 7:13], images[1].permute(1, 2, 0), atol=1e-6)
+    with pytest.raises(ValueError, match="one height, width and colour"):
+        plots.show_images({"colour": images, "grey": images[:, :1]})
 
 
 def test_rows_of_different_sizes_and_no_rows_are_errors():
     for given in ({"a": torch.zeros(2, 1, 28, 28), "b": torch.zeros(2, 1, 64, 64)}, {}):
-        with pytest.raises(ValueError, match="expected rows of one height and width"):
+        with pytest.raises(ValueError, match="expected rows of one height, width and colour"):
             plots.show_images(given)
-
-
-# ---- plot_history
-
-
-def test_history_has_a_panel_for_each_term_with_its_unit_and_numbers():
-    axes = plots.plot_history(HISTORY)
-    assert [ax.get_title() for ax in axes] == ["loss", "kl"]
-    for ax in axes:
-        assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "nats per image")
-        for line, values in zip(ax.lines, HISTORY, strict=True):
-            assert list(line.get_xdata()) == [1, 2]
-            assert list(line.get_ydata()) == values[ax.get_title()]
-
-
-@pytest.mark.parametrize("epochs", [1, 2, 3, 7, 30, 100])
-def test_epochs_are_whole_numbers_and_few_are_marked(epochs):
-    (ax,) = plots.plot_history(History({"loss": list(range(epochs))}, {}))
-    ax.figure.canvas.draw()
-    assert all(float(tick).is_integer() for tick in ax.get_xticks())
-    assert (ax.lines[0].get_markersize() > 0) == (epochs <= 10)
-    assert len(ax.lines) == 1  # no test curve without test numbers
-
-
-def test_a_term_that_is_not_there_and_an_empty_history_are_errors():
-    with pytest.raises(ValueError, match=r"holds no \['nll'\]; its terms are \['loss', 'kl'\]"):
-        plots.plot_history(HISTORY, ["loss", "nll"])
-    with pytest.raises(ValueError, match="holds no epoch"):
-        plots.plot_history(History({}, {}))
-
-
-def test_a_label_stands_under_the_middle_of_each_column():
-    ax = plots.show_images({"a": torch.zeros(3, 1, 4, 4)}, column_labels=range(3))
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "1", "2"]
-    assert ax.get_xticks() == pytest.approx([14 / 6, 14 / 2, 14 * 5 / 6])  # three tiles and two lines
 
 
 # ---- plot_latents
@@ -168,34 +137,18 @@ def test_latents_of_another_shape_are_an_error(codes, labels, message):
         plots.plot_latents(codes, labels)
 
 
-# ---- save_figure
+# ---- plot_traversals
 
 
-def test_a_figure_is_saved_only_where_the_variable_names_a_folder(tmp_path, monkeypatch):
-    plots.show_images(torch.rand(4, 1, 28, 28))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TUTORIAL_FIGURES", raising=False)
-    plots.save_figure("digits")
-    assert not list(tmp_path.iterdir())
-    monkeypatch.setenv("TUTORIAL_FIGURES", str(tmp_path / "figures"))
-    plots.save_figure("digits")
-    assert plt.imread(tmp_path / "figures" / "digits.png").ndim == 3
-    with warnings.catch_warnings(action="error"):  # as a notebook does next
-        plt.gcf().savefig(io.BytesIO(), bbox_inches="tight")
-
-
-def test_a_film_is_saved_only_where_the_variable_names_a_folder(tmp_path, monkeypatch):
-    frames = [torch.zeros(4, 1, 28, 28), torch.ones(4, 1, 28, 28)]
-    monkeypatch.delenv("TUTORIAL_FIGURES", raising=False)
-    plots.save_film("film", frames)
-    assert not list(tmp_path.iterdir())
-    monkeypatch.setenv("TUTORIAL_FIGURES", str(tmp_path))
-    plots.save_film("film", frames, columns=2)
-    with Image.open(tmp_path / "film.gif") as film:
-        assert film.n_frames == 2
-        assert film.size == (3 * 57, 3 * 57)
-        greys = []
-        for frame in range(2):
-            film.seek(frame)
-            greys.append(film.convert("L").getpixel((10, 10)))
-    assert greys[0] > 250 and greys[1] < 5  # dark on white
+def test_a_traversal_moves_one_latent_and_the_latent_that_varies_most_comes_first():
+    torch.manual_seed(0)
+    model, images = VAE(latent_dim=4, hidden=(32,)), torch.rand(50, 1, 28, 28)
+    ax = plots.plot_traversals(model, images, rows=3)
+    mu = model.encode(images)[0].detach()
+    first, *_ = mu.var(dim=0).argsort(descending=True).tolist()
+    assert next(tick.get_text() for tick in ax.get_yticklabels()) == f"$z_{{{first + 1}}}$"
+    z = mu[:1].clone()
+    z[0, first] = 3
+    last = torch.sigmoid(model.decode(z)).detach()[0, 0].numpy()
+    np.testing.assert_allclose(drawn(ax)[:28, -28:], last, atol=1e-5)
+    assert [tick.get_text() for tick in ax.get_xticklabels()][::4] == ["-3", "0", "3"]

@@ -34,7 +34,7 @@ def expected_terms(model, eigenvalues, variance):
 
 
 def optimise(eigenvalues, latent_dim, beta, variance=None, seed=0):
-    """Minimise the linear β-VAE's loss by L-BFGS from a random start; learn σ² where it is not given."""
+    """Minimise the linear β-VAE's loss by L-BFGS from a random start; learn σ² if it is not given."""
     torch.manual_seed(seed)
     d = len(eigenvalues)
     model = LinearVAE(d, latent_dim).double()
@@ -88,11 +88,6 @@ def test_a_learned_variance_may_leave_less_than_one_degree_of_freedom():
     assert min(losses) == losses[1]
 
 
-def test_beta_is_one_unless_it_is_given():
-    for answer in (ppca.linear_vae_kl, ppca.linear_vae_distortion):
-        torch.testing.assert_close(answer(EIGENVALUES, 4, 0.3), answer(EIGENVALUES, 4, 0.3, beta=1.0))
-
-
 def test_learned_variance_is_the_mean_discarded_eigenvalue():
     assert ppca.linear_vae_variance(EIGENVALUES, 4) == pytest.approx((0.25 + 0.125) / 2)
 
@@ -134,6 +129,18 @@ def test_the_elbo_of_a_linear_vae_meets_its_evidence_at_the_exact_posterior():
     assert abs(float(gap.mean())) < 4 * float(gap.std()) / math.sqrt(len(x))
 
 
+def test_one_latent_may_be_active_alone():
+    kl = ppca.linear_vae_kl(EIGENVALUES, 1, 0.3)
+    torch.testing.assert_close(kl, 0.5 * torch.log(EIGENVALUES[:1] / 0.3))
+
+
+def test_no_tensor_is_made_on_the_default_device_instead_of_that_of_the_arguments():
+    x, weight, bias = torch.randn(4, 3), torch.randn(3, 2), torch.zeros(3)
+    expected = ppca.linear_log_likelihood(x, weight, bias, 0.5)
+    with torch.device("meta"):  # a tensor without a device would be made there
+        torch.testing.assert_close(ppca.linear_log_likelihood(x, weight, bias, 0.5), expected)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -141,7 +148,9 @@ def test_the_elbo_of_a_linear_vae_meets_its_evidence_at_the_exact_posterior():
         (lambda: ppca.ppca_log_likelihood(EIGENVALUES, 0, 0.3), "latent_dim"),
         (lambda: ppca.linear_vae_kl(-EIGENVALUES, 4, 0.3), "eigenvalues"),
         (lambda: ppca.linear_vae_kl(EIGENVALUES.diag(), 4, 0.3), "eigenvalues"),
+        (lambda: ppca.linear_vae_kl(torch.tensor([1.0, 0.0]), 1, 0.3), "eigenvalues .* positive"),
         (lambda: ppca.linear_vae_kl(EIGENVALUES, 4, 0.0), "variance"),
+        (lambda: ppca.linear_vae_kl(EIGENVALUES, 4, 0.3, beta=0), "beta"),
         (lambda: ppca.linear_vae_distortion(EIGENVALUES, 4, 0.3, beta=0), "beta"),
         (lambda: ppca.linear_vae_distortion(EIGENVALUES, 4, 0.0), "variance"),
         (lambda: ppca.linear_vae_variance(EIGENVALUES, 4, beta=0), "beta"),
@@ -154,29 +163,3 @@ def test_the_elbo_of_a_linear_vae_meets_its_evidence_at_the_exact_posterior():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_one_latent_is_allowed_and_an_eigenvalue_of_zero_is_not():
-    kl = ppca.linear_vae_kl(EIGENVALUES, 1, 0.3)
-    torch.testing.assert_close(kl, 0.5 * torch.log(EIGENVALUES[:1] / 0.3))
-    with pytest.raises(ValueError, match="positive"):
-        ppca.linear_vae_kl(torch.tensor([1.0, 0.0]), 1, 0.3)
-
-
-def test_each_answer_refuses_a_beta_of_zero():
-    for answer in (ppca.linear_vae_kl, ppca.linear_vae_distortion):
-        with pytest.raises(ValueError, match="beta is 0"):
-            answer(EIGENVALUES, 4, 0.3, beta=0)
-
-
-def test_all_stays_on_the_device_of_the_arguments():
-    x, weight, bias = torch.randn(4, 3), torch.randn(3, 2), torch.zeros(3)
-
-    def answers():
-        yield ppca.linear_log_likelihood(x, weight, bias, 0.5)
-        yield ppca._active(EIGENVALUES, 2, 0.3)
-
-    expected = list(answers())
-    with torch.device("meta"):  # where a tensor of no named device would be
-        found = list(answers())
-    torch.testing.assert_close(found, expected)

@@ -1,7 +1,9 @@
-"""One address: pyproject.toml holds it, `make publish` writes it into every file that names it."""
+"""pyproject.toml holds the address; `make publish` writes it into every other file that names it."""
 
 import re
 import shutil
+import subprocess
+import sys
 
 import nbformat
 import publish
@@ -54,7 +56,7 @@ def test_a_published_notebook_has_its_own_link_to_colab(published):
         assert opening.count("[Open in Colab]") == 1 and link in opening
 
 
-def test_to_publish_twice_changes_nothing_and_elsewhere_leaves_no_trace(published):
+def test_publishing_twice_changes_nothing_and_elsewhere_leaves_no_trace(published):
     once = {path: path.read_bytes() for path in published.rglob("*.*")}
     publish.main(published, "another/place")
     assert not [path for path in once if b"some-where" in path.read_bytes()]
@@ -74,6 +76,18 @@ def test_a_notebook_is_otherwise_as_it_was(published):
         assert [cell.source for cell in kept] == [cell.source for cell in old]
         code = code_cells(published / "notebooks" / path.name)
         assert code[0].id == publish.BOOTSTRAP
+
+
+def test_a_file_that_hides_the_package_is_named_and_nothing_is_installed(tmp_path):
+    (tmp_path / "helpers.py").write_text("mine = 1\n")
+    first = code_cells(NOTEBOOKS[0])[0].source
+    ended = subprocess.run(
+        [sys.executable, "-c", first], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert (
+        f"ImportError: {tmp_path / 'helpers.py'} hides the package helpers" in ended.stderr.splitlines()[-1]
+    )
 
 
 @pytest.mark.parametrize("name", ["owner", "https://github.com/a/b", "a b/c", ""])

@@ -163,44 +163,6 @@ def test_bad_arguments_are_named():
         index_to_factors(torch.tensor([737_280]))
 
 
-@pytest.fixture(scope="module")
-def small_file(tmp_path_factory):
-    """A file of the original's format that holds 200 of its images."""
-    index = torch.randperm(sprites.N_IMAGES, generator=torch.Generator().manual_seed(4))[:200].sort().values
-    factors = index_to_factors(index)
-    classes = np.concatenate([np.zeros((200, 1), dtype=np.int64), factors.numpy()], axis=1)
-    images = render(factors)[:, 0].numpy().astype(np.uint8)
-    path = tmp_path_factory.mktemp("npz") / "dsprites.npz"
-    metadata = np.array({"author": "a test"}, dtype=object)  # pickled, as in the original: never read
-    np.savez_compressed(
-        path, imgs=images, latents_classes=classes, latents_values=classes * 1.0, metadata=metadata
-    )
-    return path, factors
-
-
-def test_the_original_file_is_read_through_the_same_interface(small_file):
-    path, factors = small_file
-    look_up = sprites.load_npz(path)
-    shuffled = factors[torch.randperm(200, generator=torch.Generator().manual_seed(5))]
-    found = look_up(shuffled)
-    assert found.shape == (200, 1, 64, 64) and found.dtype == torch.float32
-    assert torch.equal(found, render(shuffled))
-
-
-def test_the_original_file_refuses_what_it_does_not_hold(small_file, tmp_path):
-    path, factors = small_file
-    look_up = sprites.load_npz(path)
-    with pytest.raises(ValueError, match="size is 32"):
-        look_up(factors, size=32)
-    absent = torch.arange(500)
-    absent = index_to_factors(absent[~torch.isin(absent, factors_to_index(factors))][:3])
-    with pytest.raises(ValueError, match="factors hold 3 combinations"):
-        look_up(absent)
-    np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(ValueError, match="has no imgs, latents_classes"):
-        sprites.load_npz(tmp_path / "other.npz")
-
-
 def test_sprites_are_on_the_cpu_whatever_torch_s_default_device():
     with torch.device("meta"):
         factors = sample_factors(4, fixed={"shape": 2})

@@ -1,19 +1,21 @@
-"""Run a notebook's code as a plain program and report which of its claims held, and what breaks them.
+"""Run a notebook's code as a plain program; report which of its claims hold, and whether they can fail.
 
     python tools/claim_runner.py NOTEBOOK < BREAKS.json
 
-BREAKS maps a claim's text to [old, new]. At the cell that holds `old` the program forks; the child replaces
+BREAKS maps a claim's text to [old, new]. At the cell that contains `old` the program forks; the child replaces
 it by `new` and runs on until the claim is made. So one run of the notebook serves all its breaks.
-The last line printed is JSON: {"claims": {text: held}, "broken": {text: outcome}}, where an outcome is
-"fails" (as it should), "still holds", "never made", or the error that came instead.
+The last line printed is JSON: {"claims": {text: held}, "broken": {text: outcome}}. An outcome is "fails" (as it
+should), "still holds", "never made", or the error that came instead.
 """
 
 import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import warnings
+from tempfile import TemporaryDirectory
 
 import matplotlib
 
@@ -26,6 +28,26 @@ from notebook_files import code_cells
 import helpers.claims
 
 LIMIT = 120  # seconds for one broken run
+
+
+def report(path, breaks, seed=0):
+    """Run this program on a notebook in the quick profile, in an empty folder: → its report as a dictionary.
+
+    Raises RuntimeError with the end of what it wrote to stderr if a cell raises something else than a claim.
+    """
+    variables = {"TUTORIAL_PROFILE": "quick", "TUTORIAL_SEED": str(seed), "OMP_NUM_THREADS": "1"}
+    with TemporaryDirectory() as empty:
+        done = subprocess.run(
+            [sys.executable, __file__, path],
+            input=json.dumps(breaks),
+            capture_output=True,
+            text=True,
+            env=os.environ | variables,
+            cwd=empty,
+        )
+    if done.returncode:
+        raise RuntimeError(f"{path}, seed {seed}:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 class Made(BaseException):

@@ -1,7 +1,7 @@
-"""Make the parts of README.md that show numbers and pictures: measured, times, gallery (`make readme`).
+"""Write the parts of README.md that show numbers and pictures: measured, times, gallery (`make readme`).
 
-They come from figures/results.json, from the first cells of the notebooks and from what lies in figures/.
-A test holds README equal to what is made here.
+They come from figures/results.json, from the first cells of the notebooks and from the pictures in figures/.
+A test compares README with what this program writes.
 """
 
 import json
@@ -11,7 +11,6 @@ from statistics import mean
 
 import matplotlib.pyplot as plt
 import nbformat
-from experiments.tables import PUBLISHED
 from matplotlib.ticker import LogLocator
 
 from helpers import plots
@@ -28,10 +27,9 @@ CAPTION = (
     "1e-3, batches of 128, one run. Ours: Muon and Adam, batches of 512, rates that end at 0, other initial\n"
     "weights, the path-derivative gradient, bfloat16 products; each point is its own run, the last the mean\n"
     "of three seeds, whose spread is smaller than its mark.\n"
-    "What to see: how far above the published number Adam is when ours meets it."
 )
 
-# What each picture of figures/ shows, for those who do not see it; the most telling first.
+# The alternative text of each picture in figures/; the most important picture comes first.
 PICTURES = {
     RACE: "Nats against seconds of training, by Adam and by our recipe, with the published number",
     "01_samples.png": "Digits, and what an autoencoder makes of codes drawn at random",
@@ -43,8 +41,7 @@ PICTURES = {
     "04_optimisers.png": "Test loss of six optimisers against the images seen, and against the seconds",
     "04_likelihoods.png": "What decoders of six likelihoods make of draws from the prior: means, and "
     "pixels drawn; with σ = 1 the pixels are noise",
-    "06_traversals.gif": "A film of sprites, one latent moving in each tile: few change anything",
-    "06_traversals.png": "The same latents in rows, from −3 to 3: two move the sprite, one changes its size",
+    "06_traversals.png": "Sprites, one latent in each row from −3 to 3: two move the sprite, one changes its size",
     "06_rate_distortion.png": "Distortion against rate for three β, on sprites and on digits; shaded, for "
     "sprites, the region that no model can reach",
     "06_scores.png": "Seven disentanglement scores against β, with their spread over seeds",
@@ -66,17 +63,17 @@ def picture(name):
 
 
 def rows(root):
-    """What figures/results.json holds; nothing, as long as there is none."""
+    """The rows of figures/results.json; none if the file does not exist."""
     path = root / "figures" / "results.json"
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
 def measured(root):
-    """What was measured here beside what is published, and the picture of the race."""
+    """The table of our measurements beside the published ones, and the picture of the race."""
     found = rows(root)
     shown = {name: row for name, row in found.items() if row["source"]}
     if not shown:
-        return "Nothing yet: `make results NAMES=likelihood` writes figures/results.json."
+        return "Nothing yet: `make experiments NAMES=likelihood` writes figures/results.json."
     lines = ["| | published | ours | seeds | data | device | a seed |", "|---|---|---|---|---|---|---|"]
     for name, row in shown.items():
         ours = f"{row['mean']:.4g}" + (f" ± {row['sd']:.2f}" if row["sd"] is not None else "")
@@ -89,7 +86,7 @@ def measured(root):
     for command, source in dict.fromkeys((row["command"], row["source"]) for row in shown.values()):
         lines.append(f"- `{command}`; published: {source}")
     if (root / "figures" / RACE).exists():
-        lines += ["", picture(RACE), "", CAPTION]
+        lines += ["", picture(RACE), "", CAPTION + outcome(found)]
     return "\n".join(lines)
 
 
@@ -118,7 +115,7 @@ def gallery(root):
 
 
 def filled(root):
-    """README's text with its three parts made anew."""
+    """README's text with its three parts written anew."""
     text = (root / "README.md").read_text("utf-8")
     for part in (measured, times, gallery):
         before, after = f"<!-- {part.__name__} -->\n", f"\n<!-- /{part.__name__} -->"
@@ -137,16 +134,29 @@ def race(found):
     return {recipe: sorted(found) for recipe, found in points.items() if found}
 
 
+def outcome(found):
+    """What came out of the race: when our recipe reaches the published number, and where Adam is by then."""
+    adam, ours = race(found).values()
+    published = found["likelihood/nll"]["published"]
+    reached = next(seconds for seconds, nats, _ in ours if nats <= published)
+    _, nats, _ = min(adam, key=lambda point: abs(point[0] - reached))
+    return (
+        f"Our recipe reaches the published {published} nats in {reached / 60:.0f} minutes; "
+        f"Adam is then still at {nats:.1f}."
+    )
+
+
 def draw_race(root):
-    """Write figures/time_to_number.png, as soon as results.json has points of both recipes."""
-    points = race(rows(root))
+    """Write figures/time_to_number.png if results.json has points of both recipes."""
+    found = rows(root)
+    points = race(found)
     if len(points) < len(RECIPES):
         return
     _, ax = plt.subplots(figsize=(8, 4))
-    for (recipe, found), style in zip(points.items(), ("o-", "s-"), strict=True):
-        seconds, nats, spread = zip(*found, strict=True)
+    for (recipe, line), style in zip(points.items(), ("o-", "s-"), strict=True):
+        seconds, nats, spread = zip(*line, strict=True)
         ax.errorbar(seconds, nats, spread, fmt=style, capsize=3, label=recipe)
-    number, _ = PUBLISHED["likelihood/nll"]
+    number = found["likelihood/nll"]["published"]
     ax.axhline(number, color="0.4", ls=":", label=f"published: {number}")
     ax.set(
         xscale="log", xlabel="seconds of training, two CPU threads", ylabel="−log p(x) of test images, nats"
@@ -162,4 +172,4 @@ def draw_race(root):
 if __name__ == "__main__":
     plots.set_style()
     draw_race(ROOT)
-    write(ROOT / "README.md", filled(ROOT))
+    write(ROOT / "README.md", filled(ROOT).encode())

@@ -24,7 +24,6 @@ TEMPLATE = """{%- extends "lab/index.html.j2" -%}
 def page(notebook, name):
     """The page's HTML; the description of a picture names the section that it stands in."""
     heading = name
-    notebook.metadata.pop("widgets", None)  # what plays them would be fetched
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             heading = (re.findall(r"^#+ (.+)", cell.source, re.M) or [heading])[-1]
@@ -34,10 +33,9 @@ def page(notebook, name):
     return re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', html)
 
 
-def formulas(guide):
-    """The page with the formulas, the last section of the workshop guide."""
-    text = guide.split("\n## Formulas on one page\n")[1]
-    return page(new_notebook(cells=[new_markdown_cell(f"# Formulas\n{text}")]), "formulas")
+def formulas(text):
+    """The page of docs/formulas.md, to print."""
+    return page(new_notebook(cells=[new_markdown_cell(text)]), "formulas")
 
 
 def equation(tex, display="block"):

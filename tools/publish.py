@@ -2,9 +2,10 @@
 
     python tools/publish.py [OWNER/NAME]
 
-With a name, that GitHub repository becomes the address first. Until then it is one that nobody can register,
-and every place says that this copy is unpublished. Writes: a first code cell in each notebook, which installs
-`helpers` where it is missing, and a link to Colab under the notebook's title; environment.yml; both READMEs.
+With a name, that GitHub repository first becomes the address. Before that, it is an address that nobody can
+register, and every place says that this copy is unpublished. The program writes the first code cell of each
+notebook, which installs `helpers` if it is missing, a link to Colab below the notebook's title, environment.yml
+and both READMEs.
 """
 
 import re
@@ -20,27 +21,28 @@ COLAB = "https://colab.research.google.com/github/"
 GITHUB = "https://github.com/"
 
 CELL = """\
-# Installs what this notebook imports, where it lies alone, as on Colab.{remark}
+# Install the helpers if this notebook runs on its own, for example on Colab.{remark}
 import subprocess
 import sys
 
 SOURCE = "git+{address}@v{version}"
 try:
     import helpers.session  # noqa: F401
-except ModuleNotFoundError:
-    print("helpers is not here: installing it from", SOURCE)
+except ModuleNotFoundError as error:
+    if error.name == "helpers.session":
+        found = sys.modules["helpers"].__file__
+        raise ImportError(f"{{found}} hides the package helpers: rename it") from None
+    print("Installing the helpers from", SOURCE)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", f"{name} @ {{SOURCE}}"], check=True)
 """
-REMARK = (
-    "\n# This copy is unpublished: there is no such address yet. Until then, use a clone and `make setup`."
-)
+REMARK = "\n# This copy is unpublished, so the address does not exist yet: use a clone and `make setup`."
 BADGE = "(https://colab.research.google.com/assets/colab-badge.svg)]({colab}00_check_your_setup.ipynb)"
 TEXTS = {  # file: (before publication, after it)
     "README.md": (
         "This copy is unpublished: its address, `{address}`, does not exist, and a\n"
-        "notebook needs a clone with `make setup`. After `make publish REPO=owner/name` each opens alone.",
+        "notebook needs a clone with `make setup`. After `make publish REPO=owner/name` each opens on its own.",
         f"[![Open in Colab]{BADGE}\n"
-        "Each notebook opens alone, too: its first cell installs `helpers`, where it is missing, from\n"
+        "Each notebook also opens on its own: its first cell installs `helpers`, if it is missing, from\n"
         "<{address}>.",
     ),
     "README.zh.md": (
@@ -62,7 +64,7 @@ def project(root):
 
 
 def values(root):
-    """What the texts are filled with."""
+    """The values that the texts are filled with."""
     about = project(root)
     address = about["urls"]["Repository"]
     published = address.startswith(GITHUB)
@@ -85,7 +87,7 @@ def stamped_notebook(path, filled):
     at = next(i for i, cell in enumerate(others) if cell.cell_type == "code")
     notebook.cells = [opening, *others[:at], first, *others[at:]]
     executed = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    if all(cell.execution_count for cell in executed[1:]):  # it prints nothing, so this is what a run stores
+    if all(cell.execution_count for cell in executed[1:]):  # the new cell prints nothing: as if it had run
         for count, cell in enumerate(executed, start=1):
             cell.execution_count = count
             for output in cell.outputs:

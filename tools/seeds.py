@@ -1,21 +1,24 @@
-"""Every claim of the series in the quick profile, for ten seeds: a table of claims × seeds (`make seeds`).
+"""Check every claim of the series in the quick profile for ten seeds: a table of claims × seeds (`make seeds`).
 
-A claim that fails stops nothing here, so that one look shows all that depend on luck.
+A claim that fails does not stop the notebook here, so that one table shows all claims that depend on luck.
 """
 
 import argparse
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+from claim_runner import report
 from notebook_files import NOTEBOOKS, claims
-from test_claims import run
-
-from helpers.training import run_grid
+from tqdm import tqdm
 
 
-def held(notebook, seed):
-    """The claims of one notebook: text → whether it held."""
-    (path,) = [path for path in NOTEBOOKS if path.stem == notebook]
-    return run(path, {}, seed)["claims"]
+def held(path, seed):
+    """The claims that a notebook made with this seed: text → whether it held; none if a cell raised."""
+    try:
+        return report(path, {}, seed)["claims"]
+    except RuntimeError as error:
+        tqdm.write(str(error))
+        return {}
 
 
 def main():
@@ -27,14 +30,15 @@ def main():
     chosen = [p for p in NOTEBOOKS if not options.names or p.stem.startswith(tuple(options.names))]
     if not chosen:
         parser.error(f"no notebook is called {' or '.join(options.names)}; expected numbers such as 01")
-    grid = [{"notebook": path.stem, "seed": seed} for path in chosen for seed in range(options.seeds)]
-    found = run_grid(held, grid, title="notebooks", jobs=options.jobs)
-    reports = {(run["notebook"], run["seed"]): report or {} for run, report in zip(grid, found, strict=True)}
+    grid = [(path, seed) for path in chosen for seed in range(options.seeds)]
+    with ThreadPoolExecutor(options.jobs) as pool:  # the threads only wait
+        ended = pool.map(lambda run: held(*run), grid)
+        found = dict(zip(grid, tqdm(ended, "notebooks", len(grid), leave=False), strict=True))
     failures = 0
     for path in chosen:
         print(f"\n{path.stem}  ✓ holds, ✗ fails, · never made")
         for text in claims(path):
-            answers = [reports[path.stem, seed].get(text) for seed in range(options.seeds)]
+            answers = [found[path, seed].get(text) for seed in range(options.seeds)]
             failures += answers.count(True) < len(answers)
             print(" ".join({True: "✓", False: "✗", None: "·"}[answer] for answer in answers), "", text)
     print(f"\n{failures} claims fail for some seed")

@@ -1,9 +1,11 @@
 """Exercises of 01_autoencoder."""
 
+from functools import partial
+
 import torch
 from torch.nn import functional as F
 
-from helpers.exercises import Exercise
+from helpers.exercises import Exercise, Question, predict as _predict
 from helpers.models import Autoencoder
 
 # ---- the absolute error of each image
@@ -167,6 +169,24 @@ walk_between = Exercise(
         ),
         "the walk goes from the second image to the first; swap them": (
             lambda model, x_a, x_b, steps: _walk_between(model, x_b, x_a, steps)
+        ),
+    },
+)
+
+
+# ---- questions
+
+predict = partial(
+    _predict,
+    {
+        "widths": Question(
+            "An autoencoder has two latents. How many components does PCA need for the same error on test digits?",
+            {"a": "two", "b": "about five", "c": "about ten"},
+            "c",
+            {
+                "a": "the table below, row of 2 numbers: the error of PCA is far above that of the autoencoder",
+                "b": "the table below, row of 5 numbers: PCA is still worse than the autoencoder with 2",
+            },
         ),
     },
 )

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from helpers.exercises import Exercise
-from helpers.losses import bernoulli_nll, kl_to_standard_normal
+from helpers.losses import bernoulli_nll, kl_per_latent, kl_to_standard_normal
 
 
 def images_and_logits():
@@ -56,11 +56,6 @@ def _parts(function):
     return [function(x, x_logits, mu, logvar, beta) for beta in (1.0, 2.5)]
 
 
-def kl_terms(mu, logvar):
-    """The KL of each image and latent: (B, D) → (B, D), nats."""
-    return 0.5 * (mu**2 + logvar.exp() - logvar - 1)
-
-
 def _beta_loss(x, x_logits, mu, logvar, beta):
     return (bernoulli_nll(x, x_logits) + beta * kl_to_standard_normal(mu, logvar)).mean()
 
@@ -70,7 +65,7 @@ def _beta_on_the_nll(x, x_logits, mu, logvar, beta):
 
 
 def _mean_over_latents(x, x_logits, mu, logvar, beta):
-    return (bernoulli_nll(x, x_logits) + beta * kl_terms(mu, logvar).mean(dim=1)).mean()
+    return (bernoulli_nll(x, x_logits) + beta * kl_per_latent(mu, logvar).mean(dim=1)).mean()
 
 
 def _mean_over_pixels(x, x_logits, mu, logvar, beta):

@@ -3,8 +3,7 @@
 import torch
 
 from helpers.exercises import Exercise
-from helpers.exercises.e03_vae import kl_terms
-from helpers.losses import kl_to_standard_normal
+from helpers.losses import kl_per_latent, kl_to_standard_normal
 
 # ---- repaired
 
@@ -242,7 +241,7 @@ def _groups(function):
 
 
 def _by_group(mu, logvar, size):
-    return kl_terms(mu, logvar).unflatten(1, (-1, size)).sum(dim=2)  # (B, groups)
+    return kl_per_latent(mu, logvar).unflatten(1, (-1, size)).sum(dim=2)  # (B, groups)
 
 
 def _grouped(mu, logvar, floor, size):
@@ -250,7 +249,7 @@ def _grouped(mu, logvar, floor, size):
 
 
 def _neighbours_apart(mu, logvar, floor, size):
-    return kl_terms(mu, logvar).unflatten(1, (size, -1)).sum(dim=1).mean(dim=0).clamp(min=floor).sum()
+    return kl_per_latent(mu, logvar).unflatten(1, (size, -1)).sum(dim=1).mean(dim=0).clamp(min=floor).sum()
 
 
 grouped_free_bits = Exercise(
@@ -267,13 +266,13 @@ grouped_free_bits = Exercise(
             lambda mu, logvar, floor, size: _grouped(mu, logvar, floor, 1)
         ),
         "the floor is applied to the whole KL: each group has its own": lambda mu, logvar, floor, size: (
-            kl_terms(mu, logvar).sum(dim=1).mean().clamp(min=floor)
+            kl_per_latent(mu, logvar).sum(dim=1).mean().clamp(min=floor)
         ),
         "the floor is multiplied by the group's size: it is meant for the whole group": (
             lambda mu, logvar, floor, size: _grouped(mu, logvar, floor * size, size)
         ),
         "there is no floor at all: this is the plain KL": lambda mu, logvar, floor, size: (
-            kl_terms(mu, logvar).sum(dim=1).mean()
+            kl_per_latent(mu, logvar).sum(dim=1).mean()
         ),
         "this is max(0, KL − λ): its gradient is right, but the formula asks for max(λ, KL)": (
             lambda mu, logvar, floor, size: (

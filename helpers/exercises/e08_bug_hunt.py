@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from helpers.data import binarize
 from helpers.exercises import Exercise, verdict
-from helpers.exercises.e03_vae import images_and_logits, kl_terms
-from helpers.losses import bernoulli_nll, kl_to_standard_normal, negative_elbo, squared_error
+from helpers.exercises.e03_vae import images_and_logits
+from helpers.losses import bernoulli_nll, kl_per_latent, kl_to_standard_normal, negative_elbo, squared_error
 from helpers.models import mlp, reparameterize
 
 
@@ -199,17 +199,19 @@ kl = Exercise(
     mistakes={
         "the term is still missing: 0 for every image": lambda mu, logvar: torch.zeros(len(mu)),
         "you took the mean over the latents: the KL of a product is a sum, or β is divided by D": (
-            lambda mu, logvar: kl_terms(mu, logvar).mean(dim=1)
+            lambda mu, logvar: kl_per_latent(mu, logvar).mean(dim=1)
         ),
-        "the sign is wrong: a KL is never negative": lambda mu, logvar: -kl_terms(mu, logvar).sum(dim=1),
-        "the ½ is missing": lambda mu, logvar: 2 * kl_terms(mu, logvar).sum(dim=1),
+        "the sign is wrong: a KL is never negative": lambda mu, logvar: -kl_per_latent(mu, logvar).sum(dim=1),
+        "the ½ is missing": lambda mu, logvar: 2 * kl_per_latent(mu, logvar).sum(dim=1),
         "logvar is used as σ: it is log σ², whatever the article's name says": lambda mu, logvar: (
             0.5 * (mu**2 + logvar**2 - (logvar**2).log() - 1).sum(dim=1)
         ),
-        "logvar is used as log σ: σ² is logvar.exp()": lambda mu, logvar: kl_terms(mu, 2 * logvar).sum(dim=1),
-        "μ² is missing: the mean may not run away either": lambda mu, logvar: kl_terms(0 * mu, logvar).sum(
+        "logvar is used as log σ: σ² is logvar.exp()": lambda mu, logvar: kl_per_latent(mu, 2 * logvar).sum(
             dim=1
         ),
+        "μ² is missing: the mean may not run away either": lambda mu, logvar: kl_per_latent(
+            0 * mu, logvar
+        ).sum(dim=1),
     }
     | _per_image(kl_to_standard_normal),
 )
@@ -308,10 +310,10 @@ loss_in_nats = Exercise(
     measure=_losses,
     mistakes={
         "still two means: over the pixels, and over the latents": lambda x, a, mu, logvar: (
-            _mean_nll(x, a) + kl_terms(mu, logvar).mean()
+            _mean_nll(x, a) + kl_per_latent(mu, logvar).mean()
         ),
         "the likelihood is a sum now, the KL still a mean over the latents: β = 1/D": lambda x, a, mu, v: (
-            bernoulli_nll(x, a).mean() + kl_terms(mu, v).mean()
+            bernoulli_nll(x, a).mean() + kl_per_latent(mu, v).mean()
         ),
         "the KL is a sum now, the likelihood still a mean over the pixels: the KL drowns it": (
             lambda x, a, mu, v: _mean_nll(x, a) + kl_to_standard_normal(mu, v).mean()

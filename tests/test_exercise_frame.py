@@ -1,4 +1,8 @@
-"""Claims and the frame for exercises: every answer a reader could give gets a fitting line."""
+"""Claims, questions and the frame for exercises: every answer that a reader could give gets a fitting line."""
+
+import io
+import linecache
+import sys
 
 import numpy as np
 import pytest
@@ -6,38 +10,111 @@ import torch
 from torch.nn import functional as F
 
 from helpers.claims import claim
-from helpers.exercises import Exercise, check, verdict
+from helpers.exercises import Exercise, Question, check, predict, verdict
+from helpers.session import start
+from helpers.training import fit
 
 # ---- claim
 
 
 @pytest.mark.parametrize("true", [True, np.True_, np.array(True), torch.tensor(True), torch.tensor([True])])
-def test_a_claim_that_holds_prints_one_line(true, capsys):
-    claim("Water is wet", true)
+def test_a_claim_that_holds_prints_one_line_without_numbers(true, capsys):
+    claim("Water is wet", true, wetness=0.9)
     assert capsys.readouterr().out == "✓ Water is wet\n"
 
 
 @pytest.mark.parametrize("false", [False, np.False_, torch.tensor(False), float("nan") < 1, torch.nan > 0])
 def test_a_claim_that_does_not_hold_raises_and_prints_nothing(false, capsys):
-    with pytest.raises(AssertionError, match="✗ Water is dry"):
+    with pytest.raises(AssertionError, match=r"^✗ Water is dry$"):
         claim("Water is dry", false)
     assert capsys.readouterr().out == ""
+
+
+def test_a_claim_that_does_not_hold_shows_its_numbers():
+    numbers = {"a": 0.123456, "b": 3, "c": torch.tensor(0.5, requires_grad=True), "d": np.array([1, 2])}
+    with pytest.raises(AssertionError) as error:
+        claim("Water is dry", False, **numbers)
+    assert str(error.value) == "✗ Water is dry (a = 0.1235, b = 3, c = 0.5, d = [1 2])"
 
 
 @pytest.mark.parametrize(
     "vague", [torch.tensor([True, True]), np.array([True, True]), 0.3, 1, torch.tensor(0.3), None, "yes", []]
 )
-def test_a_claim_on_what_is_not_one_bool_is_an_error(vague):
+def test_a_claim_about_something_that_is_not_one_bool_is_an_error(vague):
     with pytest.raises(ValueError, match="expected one True or False"):
         claim("Water is wet", vague)
 
 
 def test_a_claim_with_its_arguments_swapped_is_an_error():
-    with pytest.raises(ValueError, match=r"claim\(text, holds\)"):
+    with pytest.raises(ValueError, match=r"claim\(text, condition\)"):
         claim(True, "Water is wet")
 
 
-# ---- exercises
+@pytest.mark.parametrize(
+    ("encoding", "claimed"),
+    [
+        ("cp1252", "? ? is small"),
+        ("gbk", "? β is small"),
+        ("cp932", "? β is small"),
+        ("utf-8", "✓ β is small"),
+    ],
+)
+def test_a_console_shows_a_question_mark_for_a_character_that_it_lacks(encoding, claimed, monkeypatch):
+    console = io.TextIOWrapper(io.BytesIO(), encoding)  # as strict as that of plain Python
+    monkeypatch.setattr(sys, "stdout", console)
+    claim("β is small", True)
+    check(TOTAL, stub)
+    start()
+    model = torch.nn.Linear(1, 1)
+    adam = torch.optim.Adam(model.parameters())
+    fit(model, lambda m, x: (m(x).square().mean(), {}), torch.rand(9, 1), optimizers=[adam], epochs=1)
+    console.flush()
+    lines = console.buffer.getvalue().decode(encoding).splitlines()
+    assert lines[0] == claimed
+    assert len(lines) >= 4
+
+
+# ---- predict
+
+QUESTIONS = {
+    "widths": Question(
+        text="What does a wider code do to the loss?",
+        choices={"a": "it rises", "b": "it falls", "c": "nothing"},
+        answer="b",
+        refuted={"a": "the cell with the curve", "c": "the table of widths"},
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("choice", "printed"),
+    [
+        (
+            (),
+            "What does a wider code do to the loss?\n  a  it rises\n  b  it falls\n  c  nothing\n○ not answered\n",
+        ),
+        (("b",), "✓ b: it falls\n"),
+        (("c",), "✗ c: nothing. What refutes it: the table of widths\n"),
+    ],
+)
+def test_predict_shows_the_question_or_judges_the_choice(choice, printed, capsys):
+    assert predict(QUESTIONS, "widths", *choice) is None  # or a notebook would show the line twice
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("width", "a"), "there is no question 'width'; expected one of: widths"),
+        (("widths", "d"), "choice is 'd'; expected one of: a, b, c"),
+    ],
+)
+def test_predict_lists_what_there_is_if_a_name_or_choice_does_not_exist(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        predict(QUESTIONS, *arguments)
+
+
+# ---- check
 
 HALF_NORM = Exercise(
     solution=lambda x: 0.5 * (x**2).sum(dim=1),
@@ -74,7 +151,7 @@ def test_differently_written_right_answers_pass(attempt):
 
 
 @pytest.mark.parametrize("kind", [float, int, np.float32, np.array])
-def test_a_plain_number_passes_where_one_number_is_expected(kind):
+def test_a_plain_number_passes_if_one_number_is_expected(kind):
     assert verdict(TOTAL, lambda x: kind(x.sum().item())) == "✓ correct"
 
 
@@ -92,13 +169,6 @@ def test_a_hint_is_given_only_to_an_attempt_that_measures_like_its_mistake():
     line = verdict(HALF_NORM, lambda x: 0.25 * (x**2).sum(dim=1))
     assert "numbers are not" in line
     assert not any(hint in line for hint in HALF_NORM.mistakes)
-
-
-def test_two_mistakes_that_measure_alike_cannot_both_get_their_hint():
-    # tests/test_exercises.py asks each mistake for its own hint, so it fails on such an exercise.
-    double = lambda x: 2 * x.sum()  # noqa: E731
-    alike = TOTAL._replace(mistakes={"twice": double, "two times": lambda x: x.sum() + x.sum()})
-    assert [verdict(alike, mistaken) for mistaken in alike.mistakes.values()] == ["✗ twice", "✗ twice"]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +197,18 @@ def test_an_error_in_the_attempt_is_told_from_an_error_in_using_its_answer():
     assert verdict(TOTAL, lambda: 0).startswith("✗ your function stopped with TypeError: ")
     line = verdict(UNPACKED, lambda x: 3)
     assert line.startswith("✗ what your function returned does not fit: TypeError: ")
+
+
+def test_an_error_shows_the_line_of_the_readers_own_cell():
+    cell, name = (
+        "def helper(x):\n    return x.missing\n\n\ndef attempt(x):\n    return helper(x)\n",
+        "<cell 7>",
+    )
+    linecache.cache[name] = len(cell), None, cell.splitlines(True), name  # as IPython does
+    exec(compile(cell, name, "exec"), namespace := {})
+    line = verdict(HALF_NORM, namespace["attempt"])
+    assert line.startswith("✗ your function stopped with AttributeError: 'Tensor' object has no attribute")
+    assert line.endswith("\n  line 2 of your cell: return x.missing")
 
 
 def test_torchs_own_not_implemented_error_is_no_stub():
