@@ -12,7 +12,7 @@ import torch
 from experiments import runs, tables
 from helpers import data, losses, models, session, trained, training
 
-PROTOCOLS = ("likelihood", "autoencoder", "importance_weighted", "latents", "time_to_number")
+PROTOCOLS = ("likelihood", "autoencoder", "importance_weighted", "latents", "sprites", "time_to_number")
 
 
 def run(name, settings, seed, options):

@@ -5,12 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import torch
 from notebook_files import ROOT
 
-from experiments import runs, tables
+from experiments import runs, sprites, tables
 from experiments.__main__ import PROTOCOLS, setting
 from experiments.importance_weighted import bound
 from experiments.likelihood import first
@@ -25,9 +26,11 @@ MINIATURES = {
     "autoencoder": "epochs=1 images=300 test_images=20",
     "importance_weighted": "epochs=1 images=300 test_images=20 draws=5",
     "latents": "epochs=1 images=300 test_images=20 draws=5",
+    "sprites": "fall=2 hold=2 points=60",
     "time_to_number": "adam=2 ours=4 images=300 test_images=60 few=2 draws=4",
 }
-STORED = {"likelihood", "autoencoder", "importance_weighted"}
+STORED = {name: {name} for name in ("likelihood", "autoencoder", "importance_weighted")}
+STORED["sprites"] = {f"sprites_{path}_beta{beta}" for path in ("held", "fast", "slow") for beta in (1, 4)}
 ROW = {
     "protocol": "p",
     "settings": {},
@@ -71,10 +74,13 @@ def test_a_miniature_records_its_run_once_and_stores_a_model_that_loads(name, tm
     for quantity, number in rows[0]["numbers"].items():
         assert table[f"{label}/{quantity}"]["values"] == [number]
     assert not list(tmp_path.glob("states/*.pt")), "a finished run leaves no state"
-    if name in STORED:
-        model = load_trained(name, folder=tmp_path / "trained")
-        check = importlib.import_module(f"experiments.{name}").check(model)
-        for quantity, value in cards(tmp_path / "trained")[name]["check"].items():
+    stored = cards(tmp_path / "trained")
+    assert stored.keys() == STORED.get(name, set())
+    for model_name, card in list(stored.items())[:1]:
+        check = importlib.import_module(f"experiments.{name}").check(
+            load_trained(model_name, folder=tmp_path / "trained")
+        )
+        for quantity, value in card["check"].items():
             assert float(check[quantity]) == pytest.approx(value, abs=1e-3)
 
 
@@ -160,6 +166,15 @@ def test_a_setting_is_a_number_if_it_looks_like_one():
         ("path", "held"),
         ("lr", 1e-3),
     ]
+
+
+def test_a_path_falls_geometrically_to_beta_and_stays_there():
+    slow = [sprites.price_at(step, "slow", 4, 100) for step in range(130)]
+    assert slow[0] == sprites.HIGH and slow[100:] == [4] * 30
+    ratios = [b / a for a, b in pairwise(slow[:101])]
+    assert max(ratios) == pytest.approx(min(ratios)) and ratios[0] < 1
+    assert [sprites.price_at(step, "fast", 4, 100) for step in (0, 10)] == [sprites.HIGH, 4]
+    assert sprites.price_at(0, "held", 4, 100) == 4
 
 
 def test_too_few_digits_are_refused():
