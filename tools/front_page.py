@@ -35,7 +35,7 @@ PICTURES = {
     "01_samples.png": "Digits, and what an autoencoder makes of codes drawn at random",
     "02_gap.gif": "A film: gradient ascent moves q until it covers the posterior as well as a Gaussian can",
     "03_side_by_side.png": "Autoencoder and VAE in rows: reconstructions, draws from N(0, I), "
-    "digits, mostly, only from the VAE, and the way from a 7 to a 2",
+    "digits, mostly, only from the VAE, and the way from a 1 to a 7",
     "03_manifold.png": "Digits decoded on a grid over the latent plane, beside training images averaged by "
     "where they are coded",
     "04_optimisers.png": "Test loss of six optimisers against the images seen, and against the seconds",
