@@ -41,7 +41,7 @@ def entries(name, group):
             "seeds": [run["seed"] for run in group],
             "seconds": [run["seconds"] for run in group],
             "data": ", ".join(sorted({run["data"] for run in group})),
-            "device": ", ".join(sorted({f"{run['device']}, {run['threads']} threads" for run in group})),
+            "device": " / ".join(sorted({device(run) for run in group})),
             "date": max(run["date"] for run in group),
             "command": group[0]["command"].replace(
                 f"--seeds {group[0]['seed']}", "--seeds " + " ".join(str(run["seed"]) for run in group)
@@ -50,3 +50,8 @@ def entries(name, group):
             "source": source,
         }
     return rows
+
+
+def device(run):
+    """The device of a run and its threads, in words."""
+    return f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] > 1)}"

@@ -7,7 +7,7 @@ A test compares README with what this program writes.
 import json
 import re
 from pathlib import Path
-from statistics import mean
+from statistics import median
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -78,11 +78,15 @@ def measured(root):
     for name, row in shown.items():
         ours = f"{row['mean']:.4g}" + (f" ± {row['sd']:.2f}" if row["sd"] is not None else "")
         cells = [name.replace("/", ": "), f"{row['published']:g}", ours, f"{len(row['seeds'])}"]
-        cells += [row["data"], row["device"], f"{mean(row['seconds']) / 60:.0f} min"]
+        cells += [row["data"], row["device"], f"{median(row['seconds']) / 60:.0f} min"]
         if training := found.get(f"{name.split('/')[0]}/training seconds"):
-            cells[-1] += f", training {training['mean'] / 60:.1f}"
+            cells[-1] += f", training {median(training['values']) / 60:.1f}"
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "nll: nats per image. ±: the standard deviation over the seeds.", ""]
+    lines += [
+        "",
+        "nll: nats per image. ±: the standard deviation over the seeds. A seed: the median time, since some runs shared the machine.",
+        "",
+    ]
     for command, source in dict.fromkeys((row["command"], row["source"]) for row in shown.values()):
         lines.append(f"- `{command}`; published: {source}")
     if (root / "figures" / RACE).exists():
@@ -130,7 +134,7 @@ def race(found):
     for recipe, pattern in RECIPES.items():
         for name in filter(re.compile(pattern).fullmatch, found):
             seconds, nats = found[name.replace("nll", "training seconds")], found[name]
-            points[recipe].append((seconds["mean"], nats["mean"], nats["sd"] or 0))
+            points[recipe].append((median(seconds["values"]), nats["mean"], nats["sd"] or 0))
     return {recipe: sorted(found) for recipe, found in points.items() if found}
 
 
