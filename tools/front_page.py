@@ -82,11 +82,8 @@ def measured(root):
         if training := found.get(f"{name.split('/')[0]}/training seconds"):
             cells[-1] += f", training {median(training['values']) / 60:.1f}"
         lines.append(f"| {' | '.join(cells)} |")
-    lines += [
-        "",
-        "nll: nats per image. ±: the standard deviation over the seeds. A seed: the median time, since some runs shared the machine.",
-        "",
-    ]
+    legend = "nll: nats per image. ±: the standard deviation over the seeds."
+    lines += ["", f"{legend} A seed: the median time, since some runs shared the machine.", ""]
     for command, source in dict.fromkeys((row["command"], row["source"]) for row in shown.values()):
         lines.append(f"- `{command}`; published: {source}")
     if (root / "figures" / RACE).exists():
