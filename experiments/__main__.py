@@ -42,10 +42,10 @@ def run(name, settings, seed, options):
         "date": date.today().isoformat(),
         "command": command(name, settings, seed),
     }
-    runs.append(options.runs, row)
     own = not options.set or options.trained != trained.FOLDER  # other sizes never replace the stored models
     for stored, (model, arguments) in found.items() if own else ():
         runs.store(options.trained, stored, model, arguments, protocol.check(model), row)
+    runs.append(options.runs, row)  # last, so that a finished run has its weights
     state.unlink(missing_ok=True)
     print(f"{name} {settings or ''} seed {seed}: {row['numbers']}")
 

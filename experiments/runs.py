@@ -2,8 +2,8 @@
 
 import ast
 import hashlib
+import io
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -25,8 +25,8 @@ def rounds(total, state, title="training", **parts):
     """Yield the rounds 0 … total − 1 that are still to do, with a progress bar that shows the time left.
 
     `parts` are objects with a `state_dict`: models, optimisers, schedulers. They are saved to the file `state`
-    with the random numbers and the seconds spent every two minutes, when the loop is interrupted, and at the
-    end. If the file exists, they are restored from it first and the loop goes on with the next round.
+    with the random numbers and the seconds spent every two minutes and at the end. If the file exists, they are
+    restored from it first, and the loop goes on with the round after the last one that was saved.
     """
     done, spent = 0, 0.0
     if state.exists():
@@ -46,12 +46,11 @@ def rounds(total, state, title="training", **parts):
 
 
 def save(state, done, seconds, parts):
-    """Replace the file `state` in one step, so that an interruption leaves the old one."""
-    state.parent.mkdir(parents=True, exist_ok=True)
-    part = state.with_suffix(".part")
+    """Replace the file `state`, which `rounds` restores."""
     saved = {"done": done, "seconds": seconds, "random": torch.get_rng_state()}
-    torch.save(saved | {"parts": {name: p.state_dict() for name, p in parts.items()}}, part)
-    os.replace(part, state)
+    blob = io.BytesIO()
+    torch.save(saved | {"parts": {name: part.state_dict() for name, part in parts.items()}}, blob)
+    write(state, blob.getvalue())
 
 
 def training_seconds(state):
